@@ -1,0 +1,17 @@
+#!/bin/sh
+# Static checks. Each step names itself, so that a failure says which rule was broken.
+set -eu
+
+echo "lint: gofmt"
+unformatted=$("$(go env GOROOT)/bin/gofmt" -l .)
+if [ -n "$unformatted" ]; then
+	echo "run gofmt -w on:" "$unformatted" >&2
+	exit 1
+fi
+echo "lint: go vet"
+go vet ./...
+echo "lint: staticcheck"
+go tool -modfile=tools/go.mod staticcheck ./...
+echo "lint: go mod tidy"
+go mod tidy -diff
+(cd tools && go mod tidy -diff)
