@@ -1,0 +1,33 @@
+// Package endpoint is an embedded Digital Rebar (DRP) endpoint: the part of the
+// DRP API that cluster coordination needs, over TLS, in memory.
+//
+// It exists so that agents can be demonstrated, measured and tested against
+// real sockets, real tokens and DRP's own client without a DRP server.
+//
+// What it guarantees:
+//
+//   - One lock. Every change of any object, a JSON Patch on the object URL as
+//     well as one on its /params URL, is evaluated and committed under one lock:
+//     of several guarded patches racing for one value exactly one wins.
+//   - All or nothing. A refused request changes nothing.
+//   - One order. Change events, long-poll wake-ups and OnCommit calls follow the
+//     order of commits.
+//   - Tokens carry the powers that DRP gives them and no others: a user's roles,
+//     one machine, or one profile. They are sealed; holders cannot read them.
+//
+// What it does not do: it keeps nothing on disk, knows no licences, no DHCP, no
+// files and no plugins, and does not check that workflows, stages and tasks name
+// one another correctly when they are stored. Where DRP leaks (it echoes refused
+// tokens, prints params into patch errors, answers HEAD without a claim), this
+// endpoint does not.
+//
+// With Config.Compat "3.13" it behaves as the last public DRP server does: no
+// ETag and no long poll, no machine token route, no WorkflowComplete and other
+// later fields.
+//
+// Usage:
+//
+//	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0"})
+//	go s.Serve(ctx)
+//	client, err := api.UserSessionTokenProxy(s.URL(), "rocketskates", "r0cketsk8ts", true, false)
+package endpoint

@@ -1,0 +1,101 @@
+package endpoint
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"crypto/rand"
+
+	"github.com/google/uuid"
+	puuid "github.com/pborman/uuid"
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// putRaw validates and stages the object in raw, which is compact JSON.
+func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
+	head, params, err := decode(prefix, raw)
+	if err != nil {
+		return nil, &models.Error{Model: prefix, Code: http.StatusBadRequest, Messages: []string{err.Error()}}
+	}
+	setDefaults(head)
+	old := t.record(prefix, head.Key())
+	t.stamp(head, old)
+	if hook := t.s.beforePut; hook != nil && (prefix == "machines" || prefix == "jobs") {
+		var was models.Model
+		if old != nil {
+			was = models.Clone(old.head)
+		}
+		if err := hook(t, was, head); err != nil {
+			return nil, err
+		}
+	}
+	rec := &record{key: head.Key(), head: head, params: params}
+	if err := t.validate(rec, old); err != nil {
+		return nil, err
+	}
+	if rec.raw, err = encode(head, params); err != nil {
+		return nil, err
+	}
+	if rec.shown, err = t.s.present(prefix, rec.raw); err != nil {
+		return nil, err
+	}
+	t.stage(id{prefix, rec.key}, rec)
+	return rec, nil
+}
+
+// setDefaults fills what DRP fills when an object lacks it.
+func setDefaults(head models.Model) {
+	m, ok := head.(*models.Machine)
+	if !ok {
+		return
+	}
+	if len(m.Uuid) == 0 {
+		m.Uuid = puuid.Parse(uuid.NewString())
+	}
+	if m.Secret == "" {
+		m.Secret = rand.Text()
+	}
+	if m.Stage == "" {
+		m.Stage = "none"
+	}
+	if m.BootEnv == "" {
+		m.BootEnv = "local"
+	}
+	if m.Meta["machine-role"] == "" {
+		m.Meta["machine-role"] = "machine"
+	}
+}
+
+// stamp sets the fields that belong to the server, whatever the client sent.
+func (t *tx) stamp(head models.Model, old *record) {
+	a, ok := head.(models.Accessor)
+	if !ok {
+		return
+	}
+	now := time.Now().UTC()
+	user, byUser := strings.CutPrefix(t.principal, "user:")
+	a.SetReadOnly(false)
+	a.SetCreatedAt(now)
+	a.SetCreatedBy(user)
+	if !byUser {
+		a.SetCreatedBy("")
+	}
+	a.SetLastModifiedBy("")
+	if old != nil {
+		was := old.head.(models.Accessor)
+		a.SetCreatedAt(was.GetCreatedAt())
+		a.SetCreatedBy(was.GetCreatedBy())
+		a.SetLastModifiedBy(was.GetLastModifiedBy())
+	}
+	if byUser {
+		a.SetLastModifiedBy(user)
+	}
+	a.SetLastModifiedAt(now)
+}
+
+// present returns an object as clients may see it.
+func (s *store) present(prefix string, raw []byte) (json.RawMessage, error) {
+	return raw, nil
+}

@@ -1,0 +1,121 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// DefaultListen is where an endpoint listens unless it is told otherwise.
+const DefaultListen = "127.0.0.1:8092"
+
+// Config says how an endpoint behaves. The zero value is usable.
+type Config struct {
+	// Listen is the TCP address, by default DefaultListen. With port 0 the
+	// system chooses one; see Server.URL.
+	Listen string
+	// Compat is "" for a server like DRP 4.16 or "3.13" for the last public one.
+	Compat string
+	// Logger gets refusals and faults. The default discards them.
+	Logger hclog.Logger
+}
+
+// Commit describes one committed change of one object.
+type Commit struct {
+	Prefix string // type of the object, such as "profiles"
+	Key    string
+	Action string          // create, update or delete
+	Object json.RawMessage // after the change, or what was deleted; do not modify
+	// Boottime is CLOCK_BOOTTIME at the commit, read while the store was locked.
+	Boottime time.Duration
+}
+
+// Server is an embedded endpoint. Its methods may be called concurrently.
+type Server struct {
+	log      hclog.Logger
+	store    *store
+	mux      *http.ServeMux
+	listener net.Listener
+	cert     *certificate
+	active   sync.WaitGroup // requests being answered, websockets included
+}
+
+// New binds the address and makes a certificate. The server answers once Serve
+// is called. It returns an error for an unknown Compat and for an address that
+// cannot be bound.
+func New(cfg Config) (*Server, error) {
+	if cfg.Compat != "" && cfg.Compat != "3.13" {
+		return nil, fmt.Errorf("endpoint: unknown compat %q: want none or 3.13", cfg.Compat)
+	}
+	if cfg.Listen == "" {
+		cfg.Listen = DefaultListen
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = hclog.NewNullLogger()
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint: %w", err)
+	}
+	s := &Server{log: cfg.Logger, store: newStore(cfg.Compat == "3.13"), listener: listener}
+	if s.cert, err = newCertificate(cfg.Listen); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	s.mux = s.newMux()
+	return s, nil
+}
+
+// Serve answers requests until ctx ends, then ends long polls and websockets,
+// waits for every request and returns nil. It returns an error if the listener
+// fails. It can be called once.
+func (s *Server) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	srv := &http.Server{
+		Handler:           s,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{s.cert.pair}, MinVersion: tls.VersionTLS12},
+		ErrorLog:          log.New(s.log.StandardWriter(&hclog.StandardLoggerOptions{}), "", 0),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.ServeTLS(s.listener, "", "") }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		grace, done := context.WithTimeout(context.Background(), 3*time.Second)
+		defer done()
+		if srv.Shutdown(grace) != nil {
+			_ = srv.Close() // what a slow client leaves behind
+		}
+		err = <-served
+	}
+	cancel()
+	s.active.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// URL is where clients find the endpoint.
+func (s *Server) URL() string { return "https://" + s.listener.Addr().String() }
+
+// OnCommit calls fn for every commit, in commit order and with the store locked:
+// fn must return soon and must not use the server. A later call replaces fn.
+func (s *Server) OnCommit(fn func(Commit)) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.store.onCommit = fn
+}

@@ -1,0 +1,124 @@
+package endpoint
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// tx is one transaction. It is valid only inside the function given to view or
+// update, and sees its own changes.
+type tx struct {
+	s         *store
+	principal string
+	readOnly  bool
+	staged    map[id]*record // nil record: deleted
+	order     []id
+}
+
+// record returns the object with exactly this key, nil if there is none.
+func (t *tx) record(prefix, key string) *record {
+	if rec, ok := t.staged[id{prefix, key}]; ok {
+		return rec
+	}
+	return t.s.objects[prefix][key]
+}
+
+// find returns the object with this key, or the one that a look-up such as
+// Name:foo means, nil if there is none.
+func (t *tx) find(prefix, key string) *record {
+	if rec := t.record(prefix, key); rec != nil {
+		return rec
+	}
+	name, ok := strings.CutPrefix(key, "Name:")
+	if !ok {
+		if name, ok = strings.CutPrefix(key, "Uuid:"); ok || prefix != "machines" {
+			return t.record(prefix, name)
+		}
+		return t.record(prefix, strings.ToLower(key))
+	}
+	for _, rec := range t.records(prefix) {
+		if nameOf(rec.head) == name {
+			return rec
+		}
+	}
+	return nil
+}
+
+// records returns all objects of a type in the order of their keys.
+func (t *tx) records(prefix string) []*record {
+	all := maps.Clone(t.s.objects[prefix])
+	if all == nil {
+		all = map[string]*record{}
+	}
+	for what, rec := range t.staged {
+		if what.prefix != prefix {
+			continue
+		}
+		if rec == nil {
+			delete(all, what.key)
+		} else {
+			all[what.key] = rec
+		}
+	}
+	res := make([]*record, 0, len(all))
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		res = append(res, all[key])
+	}
+	return res
+}
+
+// get returns a private copy of an object; key may be a look-up like Name:foo.
+func (t *tx) get(prefix, key string) (models.Model, bool) {
+	rec := t.find(prefix, key)
+	if rec == nil {
+		return nil, false
+	}
+	return rec.model(), true
+}
+
+// list returns private copies of all objects of a type in the order of their keys.
+func (t *tx) list(prefix string) []models.Model {
+	recs := t.records(prefix)
+	res := make([]models.Model, len(recs))
+	for i, rec := range recs {
+		res[i] = rec.model()
+	}
+	return res
+}
+
+// put validates and stages an object. It creates the object if its key is new.
+func (t *tx) put(m models.Model) error {
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = t.putRaw(m.Prefix(), raw)
+	return err
+}
+
+// delete stages the removal of an object.
+func (t *tx) delete(prefix, key string) error {
+	rec := t.find(prefix, key)
+	if rec == nil {
+		return notFound(prefix, key)
+	}
+	if users := t.usersOf(rec); len(users) > 0 {
+		return &models.Error{Model: prefix, Key: rec.key, Type: "ValidationError", Code: 422, Messages: users}
+	}
+	t.stage(id{prefix, rec.key}, nil)
+	return nil
+}
+
+func (t *tx) stage(what id, rec *record) {
+	if t.readOnly {
+		panic("endpoint: change inside a view")
+	}
+	if _, ok := t.staged[what]; !ok {
+		t.order = append(t.order, what)
+	}
+	t.staged[what] = rec
+}
