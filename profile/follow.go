@@ -1,0 +1,141 @@
+package profile
+
+import (
+	"context"
+	mathrand "math/rand/v2"
+	"time"
+
+	"muster/internal/backoff"
+)
+
+// Times of watching. The wait is far below the ten minutes that DRP allows, so
+// that proxies in between keep the connection; after it a look is taken
+// whatever the endpoint says. Where the endpoint has no versions, or answers
+// without waiting, polling takes over, and waiting is tried again hourly.
+const (
+	pollWait   = 2 * time.Minute
+	pollEvery  = 5 * time.Second
+	probeEvery = time.Hour
+)
+
+// source is what Follow asks for news: a Store or a MachineStore.
+type source interface {
+	Changed(ctx context.Context, since string, wait time.Duration) (string, error)
+}
+
+// Follow looks at something whenever it may have changed: by long poll where
+// that works, by jittered polling where it does not. Every signal is only a
+// hint to look.
+type Follow struct {
+	Source source
+	Since  string // version of the state that is already known, or ""
+	// Look reads again. version is what the endpoint announced, or "" when
+	// polling and when a long poll ended without news.
+	Look func(ctx context.Context, version string) error
+	// HoldOff is how long to wait between a hint and the look, so that many
+	// changes in a row cost one look; nil is no wait.
+	HoldOff func() time.Duration
+	// Trouble is told when looking begins to fail, and with nil when it works
+	// again.
+	Trouble func(error)
+	// Random draws from [0, 1); nil takes math/rand/v2.
+	Random func() float64
+}
+
+// Run follows until ctx ends, and returns its cause. Errors of the endpoint are
+// outlived.
+func (f Follow) Run(ctx context.Context) error {
+	if f.Random == nil {
+		f.Random = mathrand.Float64
+	}
+	wait := backoff.New(200*time.Millisecond, pollEvery*2, f.Random)
+	var pollUntil time.Time // polling, because waiting did not work
+	failing := false
+	for {
+		version, err := f.hint(ctx, &pollUntil)
+		if err == nil {
+			err = f.Look(ctx, version)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if failing != (err != nil) && f.Trouble != nil {
+			f.Trouble(err)
+		}
+		if failing = err != nil; failing {
+			backoff.Sleep(ctx, wait.Next())
+			continue
+		}
+		wait.Reset()
+		if version != "" {
+			f.Since = version
+		}
+	}
+}
+
+// hint blocks until a look is worth while. It returns the version announced.
+func (f Follow) hint(ctx context.Context, pollUntil *time.Time) (string, error) {
+	if time.Now().Before(*pollUntil) {
+		return "", f.sleep(ctx)
+	}
+	asked := time.Now()
+	version, err := f.Source.Changed(ctx, f.Since, pollWait)
+	if err != nil {
+		return "", err
+	}
+	ignored := version == f.Since && time.Since(asked) < pollWait/2
+	if version == "" || ignored {
+		*pollUntil = time.Now().Add(probeEvery)
+		return "", f.sleep(ctx)
+	}
+	if version == f.Since {
+		return "", nil // waited in vain: look all the same
+	}
+	if f.Since != "" && f.HoldOff != nil {
+		return version, backoff.Sleep(ctx, f.HoldOff())
+	}
+	return version, nil
+}
+
+// sleep waits for the next poll, ±20 %.
+func (f Follow) sleep(ctx context.Context) error {
+	return backoff.Sleep(ctx, time.Duration((0.8+0.4*f.Random())*float64(pollEvery)))
+}
+
+// Watch keeps view up to date with the hot params of store until ctx ends.
+// trouble is told when that begins to fail, and with nil when it works again.
+func Watch(ctx context.Context, store Store, view *View, trouble func(error)) error {
+	doc, _ := view.Latest()
+	look := func(ctx context.Context, version string) error {
+		for {
+			d, before := view.Latest()
+			if version != "" && d.Version == version {
+				return nil // the answer to one's own write said it all
+			}
+			params, err := store.ReadParams(ctx, HotParams()...)
+			if err != nil {
+				return err
+			}
+			if view.PutParams(params, HotParams(), before) {
+				return nil
+			}
+		}
+	}
+	holdOff := func() time.Duration {
+		d, _ := view.Latest()
+		return HoldOff(d)
+	}
+	return Follow{Source: store, Since: doc.Version, Look: look, HoldOff: holdOff, Trouble: trouble}.Run(ctx)
+}
+
+// HoldOff is how long a member waits between a hint and reading, so that the
+// reads of all members together stay bounded: 5 ms a member, at most 1 s, less
+// up to half of it by chance.
+func HoldOff(d *Document) time.Duration {
+	expected, err := d.Expected()
+	if err != nil {
+		return time.Second
+	}
+	most := min(time.Second, time.Duration(expected.Count)*5*time.Millisecond)
+	return time.Duration((0.5 + 0.5*mathrand.Float64()) * float64(most))
+}

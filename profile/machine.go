@@ -1,0 +1,37 @@
+package profile
+
+import (
+	"context"
+	"time"
+)
+
+// Machine is what a member reads of its own DRP machine.
+type Machine struct {
+	UUID     string
+	Name     string
+	Address  string
+	Profiles []string
+	Workflow string
+	// Complete is WorkflowComplete, or, where the endpoint has no such field,
+	// that all tasks of a workflow are done.
+	Complete bool
+	Runnable bool
+	Task     int    // CurrentTask: index into the tasks, -1 before the first
+	Job      string // CurrentJob, or ""
+	JobState string // of the current job; "" when it cannot be read
+	Leader   bool   // the machine's own cluster/leader param
+	Icon     string // Meta.icon
+	Version  string // ETag, or ""
+}
+
+// MachineStore reads and marks one's own DRP machine, with the machine's own
+// token. Errors and concurrency are as those of Store.
+type MachineStore interface {
+	// Read returns the machine.
+	Read(ctx context.Context) (Machine, error)
+	// Changed is as Store.Changed.
+	Changed(ctx context.Context, since string, wait time.Duration) (string, error)
+	// Mark sets the machine's own cluster/leader param and icon. It does
+	// nothing to the workflow.
+	Mark(ctx context.Context, leader bool, icon string) error
+}

@@ -1,0 +1,298 @@
+package profile
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	mathrand "math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"muster/internal/backoff"
+)
+
+// State is what a member must remember across restarts to know its own writes
+// again. It is saved before every write that it describes.
+type State struct {
+	Profile  string            `json:"profile"`
+	UUID     string            `json:"uuid"`
+	Instance string            `json:"instance"`
+	Life     string            `json:"life"`
+	Hardware string            `json:"hardware"`
+	Seq      int64             `json:"seq"`     // of the last write known to have landed
+	Write    string            `json:"write"`   // its id
+	Pending  []Pending         `json:"pending"` // sent since, outcome not known; at most one of them can land
+	Tenures  map[string]Tenure `json:"tenures"` // role → last tenure claimed; held only if the profile confirms it
+}
+
+// Pending is a write that was sent and may land.
+type Pending struct {
+	Write string  `json:"write"`
+	Claim *Tenure `json:"claim,omitempty"`
+}
+
+// Journal keeps a member's State. Save returns only when the state is durable.
+type Journal interface {
+	Save(State) error
+}
+
+// Plan decides a change on the state d of the profile. It is called again on a
+// newer state after a conflict. A nil change means that nothing is left to do.
+// An error ends the write and is returned as it is.
+type Plan func(d *Document) (*Change, error)
+
+// MemberConfig is what NewMember needs. The random sources may be nil.
+type MemberConfig struct {
+	Store   Store
+	View    *View
+	Journal Journal
+	State   State // as the journal kept it; UUID is always set
+	// NewID makes random ids; nil takes 128 bits of crypto/rand.
+	NewID func() string
+	// Random draws from [0, 1) for the jitter of retries; nil takes math/rand/v2.
+	Random func() float64
+}
+
+// Member writes to the profile as one member, under rule 3 of DESIGN: every
+// change tests the member's own seq and sets the next seq and a fresh write id
+// in the same patch. There is no other way for a member to write.
+type Member struct {
+	store   Store
+	view    *View
+	journal Journal
+	newID   func() string
+	random  func() float64
+
+	mu    sync.Mutex // held for the whole of a write: writes are made one after the other
+	state State
+	over  error // set once the identity is lost: nothing is written any more
+}
+
+// NewMember returns the member that cfg.State describes.
+func NewMember(cfg MemberConfig) *Member {
+	m := &Member{store: cfg.Store, view: cfg.View, journal: cfg.Journal, newID: cfg.NewID, random: cfg.Random, state: cfg.State}
+	if m.newID == nil {
+		m.newID = RandomID
+	}
+	if m.random == nil {
+		m.random = mathrand.Float64
+	}
+	return m
+}
+
+// RandomID returns 128 random bits in hexadecimal.
+func RandomID() string {
+	b := make([]byte, 16)
+	rand.Read(b) // never fails: crypto/rand aborts the program instead
+	return hex.EncodeToString(b)
+}
+
+// UUID returns the machine UUID of the member.
+func (m *Member) UUID() string { return m.state.UUID }
+
+// State returns a copy of what the member remembers.
+func (m *Member) State() State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.state
+	s.Pending = slices.Clone(s.Pending)
+	s.Tenures = maps.Clone(s.Tenures)
+	return s
+}
+
+// Tenure returns the tenure under which the member holds a slot of role, and
+// whether it does: the member claimed it and the state d confirms it.
+func (m *Member) Tenure(d *Document, role string) (Tenure, bool) {
+	m.mu.Lock()
+	t, ok := m.state.Tenures[role]
+	m.mu.Unlock()
+	if !ok {
+		return Tenure{}, false
+	}
+	slots, err := d.Slots()
+	if err != nil {
+		return Tenure{}, false
+	}
+	s := slots[role][t.Slot]
+	return t, s.Holder == m.UUID() && s.Instance == t.Instance && s.Epoch == t.Epoch
+}
+
+// Write carries plan out and returns the profile right after. It returns when
+// the change has landed, when plan wants none, or with an error: plan's own;
+// ErrTwin or ErrForgotten, after which the member never writes again;
+// ErrRefused, ErrNotFound, ErrInvalid from the store. Lost answers and an
+// unavailable endpoint are outlived until ctx ends; the error then wraps
+// ErrUnknownOutcome if a change may still land, else ErrUnavailable.
+func (m *Member) Write(ctx context.Context, plan Plan) (*Document, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.write(ctx, func(d *Document) (*Change, error) {
+		if err := m.settle(d); err != nil {
+			m.over = err
+			return nil, err
+		}
+		return plan(d)
+	})
+}
+
+// conflictsMost bounds how often a change is decided again. It is far above
+// what honest races produce: beyond it the profile refuses the change for a
+// reason that reading it again does not show.
+const conflictsMost = 30
+
+// write loops over plan with m.mu held. plan must have settled the member's
+// own record.
+func (m *Member) write(ctx context.Context, plan Plan) (*Document, error) {
+	doc, _ := m.view.Latest()
+	wait := backoff.New(20*time.Millisecond, 5*time.Second, m.random)
+	sent := map[string]bool{} // ids that this call has sent
+	for conflicts := 0; ; {
+		if m.over != nil {
+			return doc, m.over
+		}
+		change, err := plan(doc)
+		if sent[m.state.Write] || (err == nil && change == nil) {
+			return doc, m.over // one of this call's own attempts has landed
+		}
+		if err != nil {
+			return doc, err
+		}
+		id := m.newID()
+		sent[id] = true
+		after, err := m.send(ctx, doc, change, id)
+		switch {
+		case err == nil:
+			return after, nil
+		case errors.Is(err, ErrConflict):
+			if conflicts++; conflicts > conflictsMost {
+				return doc, fmt.Errorf("refused %d times though it was read again each time: %w", conflicts, err)
+			}
+		case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknownOutcome):
+			if conflicts = 0; backoff.Sleep(ctx, wait.Next()) != nil {
+				return doc, err
+			}
+		default:
+			return doc, err
+		}
+		fresh, rerr := m.reread(ctx, wait)
+		if rerr != nil {
+			return doc, errors.Join(err, rerr)
+		}
+		doc = fresh
+	}
+}
+
+// send makes the pending write durable and applies change with the discipline
+// of rule 3 added.
+func (m *Member) send(ctx context.Context, d *Document, change *Change, id string) (*Document, error) {
+	before := m.number()
+	full := &Change{tests: slices.Clone(change.tests), sets: slices.Clone(change.sets), err: change.err}
+	at := func(leaf string) Pointer { return At(ParamMembers, m.state.UUID, leaf) }
+	seq := m.state.Seq + 1
+	if record, ok, err := d.Record(m.state.UUID); err != nil {
+		return nil, err
+	} else if ok {
+		seq = max(seq, record.Seq+1)
+		full.TestAsRead(d, at("seq"))
+	}
+	full.Set(at("seq"), seq)
+	full.Set(at("write"), id)
+	if _, err := full.Ops(); err != nil {
+		return nil, err
+	}
+
+	m.state.Pending = append(m.state.Pending, Pending{Write: id, Claim: change.claim})
+	if err := m.journal.Save(m.state); err != nil {
+		return nil, fmt.Errorf("keep the pending write: %w", err)
+	}
+	after, err := m.store.Apply(ctx, full)
+	if err != nil {
+		if !errors.Is(err, ErrUnknownOutcome) { // surely not applied, now or later
+			m.state.Pending = m.state.Pending[:len(m.state.Pending)-1]
+		}
+		return nil, err
+	}
+	m.landed(seq, Pending{Write: id, Claim: change.claim})
+	if !m.view.Put(after, before) {
+		m.refresh(ctx)
+	}
+	return after, nil
+}
+
+// landed notes that p is the member's last write. Earlier ones can no longer
+// land: their test of seq fails.
+func (m *Member) landed(seq int64, p Pending) {
+	m.state.Seq, m.state.Write, m.state.Pending = seq, p.Write, nil
+	if p.Claim != nil {
+		tenures := maps.Clone(m.state.Tenures)
+		if tenures == nil {
+			tenures = map[string]Tenure{}
+		}
+		tenures[p.Claim.Role] = *p.Claim
+		m.state.Tenures = tenures
+	}
+}
+
+// settle compares the member's own record in d with what the member remembers,
+// and adopts a write whose answer was lost (DESIGN, rule 4 and "Identity").
+func (m *Member) settle(d *Document) error {
+	record, ok, err := d.Record(m.state.UUID)
+	if err != nil {
+		return err
+	}
+	s := &m.state
+	switch {
+	case !ok, record.Instance == "" && record.Seq >= s.Seq:
+		return fmt.Errorf("%w: its record in profile %q is gone; to take part again, restart muster with --new-life", ErrForgotten, d.Name)
+	case record.Instance == "":
+		return fmt.Errorf("%w: profile %q was restored from before this member joined; restart muster to join again", ErrForgotten, d.Name)
+	case record.Instance != s.Instance:
+		return fmt.Errorf("%w: the record of %s names instance %.8s, this is %.8s: another agent has joined as this machine; find it, or take over with --new-life", ErrTwin, s.UUID, record.Instance, s.Instance)
+	case record.Write == s.Write && record.Seq == s.Seq:
+		return nil
+	case record.Seq < s.Seq: // the document was restored: go on; tenures hold only as far as it confirms them
+		s.Write, s.Pending = record.Write, nil
+		return nil
+	}
+	if i := slices.IndexFunc(s.Pending, func(p Pending) bool { return p.Write == record.Write }); i >= 0 {
+		m.landed(record.Seq, s.Pending[i])
+		return nil
+	}
+	return fmt.Errorf("%w: the record of %s was written (seq %d) by another process with this instance (seq %d here): is the state directory used or copied elsewhere?", ErrTwin, s.UUID, record.Seq, s.Seq)
+}
+
+// reread reads the whole profile again, outliving an unavailable endpoint.
+func (m *Member) reread(ctx context.Context, wait *backoff.Backoff) (*Document, error) {
+	for {
+		before := m.number()
+		d, err := m.store.Read(ctx)
+		if err == nil {
+			if !m.view.Put(d, before) {
+				m.refresh(ctx)
+			}
+			return d, nil
+		}
+		if !errors.Is(err, ErrUnavailable) || backoff.Sleep(ctx, wait.Next()) != nil {
+			return nil, err
+		}
+	}
+}
+
+// refresh reads the hot params after an answer and a read that crossed, so that
+// the view ends with the newer of the two. A failure leaves that to the
+// watch's periodic read.
+func (m *Member) refresh(ctx context.Context) {
+	before := m.number()
+	if params, err := m.store.ReadParams(ctx, HotParams()...); err == nil {
+		m.view.PutParams(params, HotParams(), before)
+	}
+}
+
+func (m *Member) number() uint64 {
+	_, n := m.view.Latest()
+	return n
+}

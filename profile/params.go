@@ -1,0 +1,315 @@
+package profile
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Names of the params of the cluster profile: the public contract. DRP's own
+// cluster/… names keep their meaning; muster/… are ours.
+const (
+	ParamProfile     = "cluster/profile"      // string: must equal the profile's name
+	ParamFilter      = "cluster/filter"       // string: drpcli filter words that select the members
+	ParamLeaderCount = "cluster/leader-count" // integer: slots of role leader
+	ParamLeaders     = "cluster/leaders"      // [{Address,Name,Uuid}]: mirror of the leader slots
+	ParamEscape      = "cluster/escape"       // integer 0..4: its presence breaks every wait
+
+	ParamFormat      = "muster/format"       // integer: version of this contract
+	ParamExpected    = "muster/expected"     // Expected
+	ParamRound       = "muster/round"        // Round
+	ParamRoles       = "muster/roles"        // role → RoleOptions
+	ParamSlots       = "muster/slots"        // role → slot number → Slot
+	ParamMembers     = "muster/members"      // UUID → Record
+	ParamFacts       = "muster/facts"        // UUID → fact sheet
+	ParamFactsBudget = "muster/facts-budget" // integer: bytes a fact sheet may take
+	ParamBarriers    = "muster/barriers"     // name → round → Barrier
+	ParamOps         = "muster/ops"          // Ops: sequence of the operators' writes
+	ParamJoins       = "muster/joins"        // integer: members added that the seed did not list
+	ParamPaused      = "muster/paused"       // boolean: nobody claims
+)
+
+// Format is the version of the contract that this code writes and the highest
+// that it understands.
+const Format = 1
+
+// Leader is the role whose slot count is cluster/leader-count.
+const Leader = "leader"
+
+// HotParams are what a waiting member reads, about 1 KB in all: never the
+// records nor the fact sheets.
+func HotParams() []string {
+	return []string{
+		ParamRound, ParamRoles, ParamSlots, ParamLeaderCount, ParamLeaders,
+		ParamBarriers, ParamPaused, ParamEscape, ParamProfile, ParamFormat,
+	}
+}
+
+// Round is one numbered pass of coordination.
+type Round struct {
+	N        int    `json:"n"`
+	Workflow string `json:"workflow"` // what the machines are to run, for people; "" is any
+}
+
+// Expected says whom the barrier waits for. It is frozen for a round.
+type Expected struct {
+	Version int                 `json:"version"` // rises with every change
+	Round   int                 `json:"round"`
+	Count   int                 `json:"count"`
+	Members []string            `json:"members"` // machine UUIDs, without the manager
+	Roles   map[string][]string `json:"roles"`
+}
+
+// RoleOptions are the options of a role other than the slot count of leader.
+type RoleOptions struct {
+	Slots int `json:"slots"`
+}
+
+// Slot is one place of a role. It is free when Holder is "".
+type Slot struct {
+	Holder   string       `json:"holder"`   // machine UUID
+	Instance string       `json:"instance"` // the holder's instance nonce
+	Epoch    int64        `json:"epoch"`    // of the present or, when free, the last tenure
+	Renewal  string       `json:"renewal"`  // reserved for leases; "" for a sticky slot
+	Wanted   string       `json:"wanted"`   // member that the slot is asked for, or ""
+	History  []Transition `json:"history"`  // the last few, oldest first
+}
+
+// Transition is one change of hands. At is for people: nothing is decided by it.
+type Transition struct {
+	Event  string `json:"event"` // claimed | released
+	Holder string `json:"holder"`
+	Epoch  int64  `json:"epoch"`
+	At     int64  `json:"at"` // Unix seconds of the endpoint's clock
+}
+
+// historyLength is how many transitions a slot keeps.
+const historyLength = 8
+
+// Free reports whether nobody holds the slot.
+func (s Slot) Free() bool { return s.Holder == "" && s.Instance == "" }
+
+// Record is what one member says about itself. The member alone writes it,
+// but for Barred and for removal, which are the operators'.
+type Record struct {
+	Name     string            `json:"name"`
+	Address  string            `json:"address"`
+	Instance string            `json:"instance"` // "" : planted by the seed, not joined
+	Seq      int64             `json:"seq"`      // rises by at least one with every write of the member
+	Write    string            `json:"write"`    // random id of the member's last write
+	Life     string            `json:"life"`     // nonce of one provisioning of the machine
+	Hardware string            `json:"hardware"` // hash that tells a clone from a re-provisioned host
+	Run      Run               `json:"run"`
+	Results  map[string]string `json:"results"` // round → complete|failed|stopped, the last 4
+	Steps    map[string]Step   `json:"steps"`   // name → last result of a gated local step
+	Barred   map[string]string `json:"barred"`  // role → reason, "" when not barred
+	State    string            `json:"state"`   // joined, or "" before
+	Version  string            `json:"version"` // of the agent
+}
+
+// Joined reports whether an agent has joined with this record.
+func (r Record) Joined() bool { return r.Instance != "" }
+
+// Run is one pass of the machine through its workflow, as its member numbers
+// them. Round is 0 when the run belongs to no round.
+type Run struct {
+	N        int    `json:"n"`
+	Round    int    `json:"round"`
+	Workflow string `json:"workflow"`
+	Job      string `json:"job"`  // CurrentJob when last looked at
+	Task     int    `json:"task"` // CurrentTask when last looked at
+	State    string `json:"state"`
+}
+
+// States of a run, and results of a round.
+const (
+	Running  = "running"
+	Complete = "complete"
+	Failed   = "failed"
+	Stopped  = "stopped"
+)
+
+// Step is the recorded result of a gated local step.
+type Step struct {
+	Round  int    `json:"round"`
+	Result string `json:"result"` // done | failed | unknown
+	Exit   int    `json:"exit"`   // exit code of the command
+}
+
+// Barrier is where members wait for each other in one round. Criteria are
+// fixed when it is planted; Verdict is written once.
+type Barrier struct {
+	Criteria Criteria `json:"criteria"`
+	Verdict  string   `json:"verdict"` // "" while open
+	Missing  []string `json:"missing"` // UUIDs
+	Failed   []string `json:"failed"`  // UUIDs
+	By       string   `json:"by"`      // UUID of the recording member, or "operator"
+}
+
+// Criteria say when a barrier is satisfied.
+type Criteria struct {
+	Role           string `json:"role"`            // expected members of this role only; "" is all
+	AllowMissing   string `json:"allow_missing"`   // "N" or "P%": absentees allowed at the deadline
+	Deadline       string `json:"deadline"`        // Go duration; "0s" is none
+	FailFast       bool   `json:"fail_fast"`       // the first failure ends the round
+	AcceptComplete bool   `json:"accept_complete"` // a machine complete before its agent ever ran counts
+}
+
+// Verdicts of a barrier. "" is open.
+const (
+	VerdictComplete   = "complete"
+	VerdictPartial    = "partial"
+	VerdictFailed     = "failed"
+	VerdictExpired    = "expired"
+	VerdictSuperseded = "superseded"
+)
+
+// BarrierComplete is the barrier that is planted with every round.
+const BarrierComplete = "complete"
+
+// roundsKept is how many rounds of a barrier stay in the profile.
+const roundsKept = 8
+
+// Ops is the operators' sequence, as seq and write are a member's.
+type Ops struct {
+	N     int64  `json:"n"`
+	Write string `json:"write"`
+}
+
+// Mirror is one entry of cluster/leaders, in the shape of DRP's own content.
+type Mirror struct {
+	Address string `json:"Address"`
+	Name    string `json:"Name"`
+	UUID    string `json:"Uuid"`
+}
+
+// Check refuses a profile that is not seeded, not self-referential or newer
+// than this code: ErrNotSeeded or ErrMalformed, with what to do.
+func (d *Document) Check() error {
+	var self string
+	raw, ok := d.Params[ParamProfile]
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: profile %q has no %s; run `muster seed --profile %s` on the cluster manager", ErrNotSeeded, d.Name, ParamProfile, d.Name)
+	case json.Unmarshal(raw, &self) != nil || self != d.Name:
+		return fmt.Errorf("%w: %s of profile %q is %s, but must be the profile's own name %q; correct it, or name the right profile", ErrMalformed, ParamProfile, d.Name, clip(raw), d.Name)
+	}
+	if _, ok := d.Params[ParamFormat]; !ok {
+		return fmt.Errorf("%w: profile %q has no %s; run `muster seed --profile %s` on the cluster manager", ErrNotSeeded, d.Name, ParamFormat, d.Name)
+	}
+	format, err := decode[int](d, ParamFormat, "an integer")
+	if err != nil {
+		return err
+	}
+	if format > Format {
+		return fmt.Errorf("%w: %s is %d, but this version understands up to %d; upgrade muster on this host", ErrMalformed, ParamFormat, format, Format)
+	}
+	return nil
+}
+
+// Round returns the present round.
+func (d *Document) Round() (Round, error) {
+	return decode[Round](d, ParamRound, `{"n": integer, "workflow": string}`)
+}
+
+// Expected returns whom the barrier waits for.
+func (d *Document) Expected() (Expected, error) {
+	return decode[Expected](d, ParamExpected, `{"version": integer, "round": integer, "count": integer, "members": [UUID], "roles": {NAME: [UUID]}}`)
+}
+
+// Slots returns all slots: role → slot number → slot.
+func (d *Document) Slots() (map[string]map[string]Slot, error) {
+	return decode[map[string]map[string]Slot](d, ParamSlots, `{ROLE: {NUMBER: {"holder": string, "instance": string, "epoch": integer, …}}}`)
+}
+
+// Members returns all records by UUID.
+func (d *Document) Members() (map[string]Record, error) {
+	return decode[map[string]Record](d, ParamMembers, `{UUID: {"name": string, "instance": string, "seq": integer, …}}`)
+}
+
+// Record returns the record of one member, and whether there is one.
+func (d *Document) Record(uuid string) (Record, bool, error) {
+	var r Record
+	raw, ok := d.Lookup(At(ParamMembers, uuid))
+	if !ok {
+		return r, false, nil
+	}
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return r, true, fmt.Errorf("%w: record of %s in %s: expected {\"name\": string, \"instance\": string, \"seq\": integer, …}, found %s (%v)", ErrMalformed, uuid, ParamMembers, clip(raw), err)
+	}
+	return r, true, nil
+}
+
+// Barrier returns one round of a named barrier, and whether it is planted.
+func (d *Document) Barrier(name string, round int) (Barrier, bool, error) {
+	var b Barrier
+	raw, ok := d.Lookup(At(ParamBarriers, name, fmt.Sprint(round)))
+	if !ok {
+		return b, false, nil
+	}
+	if err := json.Unmarshal(raw, &b); err != nil {
+		return b, true, fmt.Errorf("%w: round %d of barrier %q in %s: expected {\"criteria\": {…}, \"verdict\": string, …}, found %s (%v)", ErrMalformed, round, name, ParamBarriers, clip(raw), err)
+	}
+	return b, true, nil
+}
+
+// Mirrors returns the entries of cluster/leaders.
+func (d *Document) Mirrors() ([]Mirror, error) {
+	return decode[[]Mirror](d, ParamLeaders, `[{"Address": string, "Name": string, "Uuid": string}]`)
+}
+
+// Facts returns the fact sheets by UUID.
+func (d *Document) Facts() (map[string]json.RawMessage, error) {
+	return decode[map[string]json.RawMessage](d, ParamFacts, "{UUID: fact sheet}")
+}
+
+// FactsBudget returns how many bytes a fact sheet may take.
+func (d *Document) FactsBudget() (int, error) {
+	return decode[int](d, ParamFactsBudget, "an integer")
+}
+
+// Ops returns the operators' sequence.
+func (d *Document) Ops() (Ops, error) {
+	return decode[Ops](d, ParamOps, `{"n": integer, "write": string}`)
+}
+
+// Paused reports whether claims are suspended.
+func (d *Document) Paused() (bool, error) {
+	return decode[bool](d, ParamPaused, "true or false")
+}
+
+// Escaped reports whether the presence of cluster/escape breaks every wait.
+func (d *Document) Escaped() bool {
+	_, ok := d.Params[ParamEscape]
+	return ok
+}
+
+// SlotCount returns how many slots a role has, and the place where that is
+// said, for a claim to test.
+func (d *Document) SlotCount(role string) (int, Pointer, error) {
+	if role == Leader {
+		n, err := decode[int](d, ParamLeaderCount, "an integer")
+		return n, At(ParamLeaderCount), err
+	}
+	roles, err := decode[map[string]RoleOptions](d, ParamRoles, `{ROLE: {"slots": integer}}`)
+	return roles[role].Slots, At(ParamRoles, role, "slots"), err
+}
+
+func decode[T any](d *Document, param, want string) (T, error) {
+	var v T
+	raw, ok := d.Params[param]
+	if !ok {
+		return v, fmt.Errorf("%w: %s is absent, expected %s; run `muster seed` again to mend it", ErrMalformed, param, want)
+	}
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return v, fmt.Errorf("%w: %s: expected %s, found %s (%v)", ErrMalformed, param, want, clip(raw), err)
+	}
+	return v, nil
+}
+
+func clip(raw json.RawMessage) string {
+	const most = 80
+	if len(raw) > most {
+		return string(raw[:most]) + "…"
+	}
+	return string(raw)
+}

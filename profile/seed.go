@@ -1,0 +1,180 @@
+package profile
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Seed is what the cluster manager plants.
+type Seed struct {
+	Profile  string
+	Filter   string         // drpcli filter words, for cluster/filter
+	Members  []string       // UUIDs of the expected machines, without the manager
+	Leaders  int            // slots of role leader
+	Roles    map[string]int // slots of other roles
+	Workflow string         // of round 1, for people
+	Criteria Criteria       // of the barrier of round 1
+}
+
+// factsTotal is the most that all fact sheets together may take, and
+// factsSheet the most of one; under factsLeast a sheet says too little to be
+// worth its write (DESIGN, rule 8).
+const (
+	factsTotal = 256 << 10
+	factsSheet = 2048
+	factsLeast = 128
+)
+
+// Params returns everything that is planted, as it is in a new profile.
+func (s Seed) Params() (Params, error) {
+	if len(s.Members) == 0 {
+		return nil, fmt.Errorf("%w: no member is expected", ErrInvalid)
+	}
+	if s.Leaders < 0 {
+		return nil, fmt.Errorf("%w: %d leader slots", ErrInvalid, s.Leaders)
+	}
+	budget := min(factsSheet, factsTotal/len(s.Members))
+	if budget < factsLeast {
+		budget = 0
+	}
+	counts := map[string]int{Leader: s.Leaders}
+	options := map[string]RoleOptions{}
+	for role, n := range s.Roles {
+		if role == Leader || n < 0 {
+			return nil, fmt.Errorf("%w: role %q with %d slots: role %s has its own count, and counts are not negative", ErrInvalid, role, n, Leader)
+		}
+		counts[role], options[role] = n, RoleOptions{Slots: n}
+	}
+	slots := map[string]map[string]Slot{}
+	for role, n := range counts {
+		slots[role] = map[string]Slot{}
+		for i := 1; i <= n; i++ {
+			slots[role][strconv.Itoa(i)] = Slot{History: []Transition{}}
+		}
+	}
+	members := map[string]Record{}
+	for _, uuid := range s.Members {
+		members[uuid] = EmptyRecord(slices.Sorted(maps.Keys(counts)))
+	}
+	planted := map[string]any{
+		ParamProfile: s.Profile, ParamFilter: s.Filter, ParamLeaderCount: s.Leaders, ParamLeaders: []Mirror{},
+		ParamFormat:   Format,
+		ParamExpected: Expected{Version: 1, Round: 1, Count: len(s.Members), Members: s.Members, Roles: map[string][]string{}},
+		ParamRound:    Round{N: 1, Workflow: s.Workflow},
+		ParamRoles:    options, ParamSlots: slots, ParamMembers: members,
+		ParamFacts: map[string]any{}, ParamFactsBudget: budget,
+		ParamBarriers: map[string]map[string]Barrier{BarrierComplete: {"1": newBarrier(s.Criteria)}},
+		ParamOps:      Ops{}, ParamJoins: 0, ParamPaused: false,
+	}
+	params := Params{}
+	for name, v := range planted {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", name, err)
+		}
+		params[name] = raw
+	}
+	return params, nil
+}
+
+// Plan plants what an existing profile lacks and leaves alone what it has, so
+// seeding twice, or twice at once, changes nothing. It tests the params as a
+// whole, because absence cannot be tested (wire contract, fact 2).
+func (s Seed) Plan(d *Document) (*Change, error) {
+	params, err := s.Params()
+	if err != nil {
+		return nil, err
+	}
+	if raw, ok := d.Params[ParamProfile]; ok && !sameJSON(raw, params[ParamProfile]) {
+		return nil, d.Check()
+	}
+	// The slots that are planted follow the count that is already there.
+	if raw, ok := d.Params[ParamLeaderCount]; ok && d.Params[ParamSlots] == nil {
+		if err := json.Unmarshal(raw, &s.Leaders); err != nil {
+			return nil, fmt.Errorf("%w: %s: expected an integer, found %s", ErrMalformed, ParamLeaderCount, clip(raw))
+		}
+		if params, err = s.Params(); err != nil {
+			return nil, err
+		}
+	}
+	c := &Change{}
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if _, ok := d.Params[name]; !ok {
+			c.Set(At(name), params[name])
+		}
+	}
+	if len(c.sets) == 0 {
+		return nil, nil
+	}
+	c.TestAsRead(d, "")
+	return c, nil
+}
+
+// RoundSpec says how the next round is opened.
+type RoundSpec struct {
+	After    int    // the round that is to be followed; makes the plan idempotent
+	Workflow string // for people
+	Criteria Criteria
+	Force    bool // supersede an open verdict
+}
+
+// Plan opens the round after s.After: it plants its barrier and, with Force,
+// records an open verdict as superseded, in one patch. Without Force an open
+// verdict is an ErrOpenRound, and a round that somebody else opened an ErrLost.
+func (s RoundSpec) Plan(d *Document) (*Change, error) {
+	now, err := d.Round()
+	if err != nil {
+		return nil, err
+	}
+	if now.N != s.After {
+		return nil, fmt.Errorf("%w: the round is %d by now, not %d: somebody else opened one", ErrLost, now.N, s.After)
+	}
+	barrier, planted, err := d.Barrier(BarrierComplete, now.N)
+	if err != nil {
+		return nil, err
+	}
+	expected, err := d.Expected()
+	if err != nil {
+		return nil, err
+	}
+	c := &Change{}
+	c.TestAsRead(d, At(ParamRound))
+	c.TestAsRead(d, At(ParamExpected, "version"))
+	at := func(n int, leaf ...string) Pointer {
+		return At(ParamBarriers, append([]string{BarrierComplete, strconv.Itoa(n)}, leaf...)...)
+	}
+	if planted {
+		c.TestAsRead(d, at(now.N, "verdict"))
+		if barrier.Verdict == "" && !s.Force {
+			return nil, fmt.Errorf("%w: round %d has no verdict yet; wait for it, or supersede it with --force", ErrOpenRound, now.N)
+		}
+		if barrier.Verdict == "" {
+			c.Set(at(now.N, "verdict"), VerdictSuperseded)
+			c.Set(at(now.N, "by"), "operator")
+		}
+	}
+	c.Set(At(ParamRound), Round{N: now.N + 1, Workflow: s.Workflow})
+	c.Set(At(ParamExpected, "version"), expected.Version+1)
+	c.Set(At(ParamExpected, "round"), now.N+1)
+	c.Set(at(now.N+1), newBarrier(s.Criteria))
+	if old := now.N + 1 - roundsKept; old > 0 {
+		if _, ok := d.Lookup(at(old)); ok {
+			c.Remove(at(old))
+		}
+	}
+	return c, nil
+}
+
+func newBarrier(c Criteria) Barrier {
+	if c.Deadline == "" {
+		c.Deadline = time.Duration(0).String()
+	}
+	if c.AllowMissing == "" {
+		c.AllowMissing = "0"
+	}
+	return Barrier{Criteria: c, Missing: []string{}, Failed: []string{}}
+}
