@@ -1,0 +1,14 @@
+// Package redact keeps tokens out of texts that people or logs get to see.
+//
+// Guaranteed: a run of 40 or more characters of base64 (either alphabet) is
+// replaced, and so is what follows "Bearer" or "Basic". DRP's tokens are far
+// longer than that (wire contract, section 8). Not guaranteed: a shorter
+// secret, such as a password, is not recognized.
+package redact
+
+import "regexp"
+
+var tokens = regexp.MustCompile(`(?i)\b(bearer|basic)\s+\S+|[A-Za-z0-9+/_=-]{40,}`)
+
+// Tokens returns s with everything that may be a token replaced.
+func Tokens(s string) string { return tokens.ReplaceAllString(s, "[redacted]") }

@@ -1,0 +1,64 @@
+package drp
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/profile"
+)
+
+// Machine is one's own machine at the endpoint. It implements
+// profile.MachineStore.
+type Machine struct {
+	client *Client
+	uuid   string
+	auth   Auth
+}
+
+var _ profile.MachineStore = (*Machine)(nil)
+
+// Machine returns the machine of this UUID, reached with auth. It sends nothing.
+func (c *Client) Machine(uuid string, auth Auth) *Machine {
+	return &Machine{client: c, uuid: uuid, auth: auth}
+}
+
+// Read implements profile.MachineStore: one GET, and a second of the current
+// job where the endpoint's machines do not tell the state of a job.
+func (m *Machine) Read(ctx context.Context) (profile.Machine, error) {
+	var raw json.RawMessage
+	resp, err := m.client.do(ctx, request{method: http.MethodGet, path: []string{"machines", m.uuid}, auth: m.auth}, &raw)
+	if err != nil {
+		return profile.Machine{}, err
+	}
+	machine, err := decodeMachine(raw)
+	if err != nil {
+		return profile.Machine{}, err
+	}
+	machine.Version = resp.Header.Get("ETag")
+	if machine.JobState == "" && machine.Job != "" && !machine.Runnable {
+		var job models.Job
+		if _, err := m.client.do(ctx, request{method: http.MethodGet, path: []string{"jobs", machine.Job}, auth: m.auth}, &job); err == nil {
+			machine.JobState = job.State
+		} // an unreadable job leaves the machine stopped, neither failed nor complete
+	}
+	return machine, nil
+}
+
+// Changed implements profile.MachineStore.
+func (m *Machine) Changed(ctx context.Context, since string, wait time.Duration) (string, error) {
+	return m.client.changed(ctx, []string{"machines", m.uuid}, m.auth, since, wait)
+}
+
+// Mark implements profile.MachineStore: one PATCH.
+func (m *Machine) Mark(ctx context.Context, leader bool, icon string) error {
+	patch := []map[string]any{
+		{"op": "add", "path": "/Params/cluster~1leader", "value": leader},
+		{"op": "add", "path": "/Meta/icon", "value": icon},
+	}
+	_, err := m.client.do(ctx, request{method: http.MethodPatch, path: []string{"machines", m.uuid}, body: patch, auth: m.auth}, nil)
+	return err
+}

@@ -1,0 +1,116 @@
+package drp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/pborman/uuid"
+	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/profile"
+)
+
+// Listed is a machine as the cluster manager lists it.
+type Listed struct {
+	UUID, Name string
+	Manager    bool // carries cluster/manager: true
+}
+
+// Machines lists the machines that a filter selects, with a user's credentials.
+// A machine or profile token gets an empty list from DRP, without an error
+// (wire contract, fact 3): never read that as "none".
+func (c *Client) Machines(ctx context.Context, filter url.Values, auth Auth) ([]Listed, error) {
+	query := url.Values{"slim": {"Meta"}, "params": {"cluster/manager"}}
+	for k, v := range filter {
+		query[k] = v
+	}
+	var found []struct {
+		Uuid, Name string
+		Params     map[string]any
+	}
+	if _, err := c.do(ctx, request{method: http.MethodGet, path: []string{"machines"}, query: query, auth: auth}, &found); err != nil {
+		return nil, err
+	}
+	machines := make([]Listed, len(found))
+	for i, m := range found {
+		manager, _ := m.Params["cluster/manager"].(bool)
+		machines[i] = Listed{UUID: m.Uuid, Name: m.Name, Manager: manager}
+	}
+	return machines, nil
+}
+
+// Filter turns drpcli filter words into the query of a list. The only variable
+// is $CLUSTER_PROFILE, which stands for the profile's name. Words are pairs
+// A=B or triples NAME OPERATOR VALUE.
+func Filter(words, cluster string) (url.Values, error) {
+	fields := strings.Fields(words)
+	for i, w := range fields {
+		fields[i] = strings.ReplaceAll(strings.ReplaceAll(w, "${CLUSTER_PROFILE}", cluster), "$CLUSTER_PROFILE", cluster)
+	}
+	if rest := strings.Join(strings.Fields(strings.NewReplacer("${CLUSTER_PROFILE}", "", "$CLUSTER_PROFILE", "").Replace(words)), " "); strings.Contains(rest, "$") {
+		return nil, fmt.Errorf("%w: filter %q: $CLUSTER_PROFILE is the only variable that is expanded", profile.ErrInvalid, words)
+	}
+	values := url.Values{}
+	for len(fields) > 0 {
+		if key, value, pair := strings.Cut(fields[0], "="); pair {
+			values.Add(key, value)
+			fields = fields[1:]
+			continue
+		}
+		if len(fields) < 3 || !operators[fields[1]] {
+			return nil, fmt.Errorf("%w: filter %q: expected NAME OPERATOR VALUE (operators Eq Ne Lt Lte Gt Gte Re In Nin Between Except) or NAME=VALUE, found %q", profile.ErrInvalid, words, strings.Join(fields[:min(3, len(fields))], " "))
+		}
+		if single := fields[1] == "Eq" || fields[1] == "Ne"; single && strings.ContainsAny(fields[2], "(),") {
+			return nil, fmt.Errorf("%w: filter %q: DRP cannot compare with %q: a value may not hold ( ) or ,", profile.ErrInvalid, words, fields[2])
+		}
+		values.Add(fields[0], fields[1]+"("+fields[2]+")")
+		fields = fields[3:]
+	}
+	if len(values) == 0 {
+		return nil, fmt.Errorf("%w: the filter is empty: it would select every machine", profile.ErrInvalid)
+	}
+	return values, nil
+}
+
+var operators = map[string]bool{
+	"Eq": true, "Ne": true, "Lt": true, "Lte": true, "Gt": true, "Gte": true,
+	"Re": true, "In": true, "Nin": true, "Between": true, "Except": true,
+}
+
+// decodeMachine reads a machine of either kind of endpoint: old ones have no
+// WorkflowComplete and no JobState.
+func decodeMachine(raw json.RawMessage) (profile.Machine, error) {
+	var m models.Machine
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return profile.Machine{}, fmt.Errorf("%w: the answer is no DRP machine (%v)", profile.ErrUnavailable, err)
+	}
+	var has struct{ WorkflowComplete *bool }
+	if err := json.Unmarshal(raw, &has); err != nil {
+		return profile.Machine{}, fmt.Errorf("%w: the answer is no DRP machine (%v)", profile.ErrUnavailable, err)
+	}
+	complete := m.WorkflowComplete
+	if has.WorkflowComplete == nil {
+		complete = m.Workflow != "" && m.CurrentTask >= len(m.Tasks) && len(m.Tasks) > 0
+	}
+	leader, _ := m.Params["cluster/leader"].(bool)
+	job := ""
+	if !uuid.Equal(m.CurrentJob, uuid.NIL) && len(m.CurrentJob) > 0 {
+		job = m.CurrentJob.String()
+	}
+	return profile.Machine{
+		UUID: m.Key(), Name: m.Name, Address: address(m), Profiles: m.Profiles, Workflow: m.Workflow,
+		Complete: complete, Runnable: m.Runnable, Task: m.CurrentTask, Job: job, JobState: m.JobState,
+		Leader: leader, Icon: m.Meta["icon"],
+	}, nil
+}
+
+func address(m models.Machine) string {
+	if len(m.Address) == 0 || m.Address.IsUnspecified() {
+		return ""
+	}
+	return m.Address.String()
+}

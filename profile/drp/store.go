@@ -1,0 +1,145 @@
+package drp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"gitlab.com/rackn/jp"
+
+	"muster/profile"
+)
+
+// Store is one profile at the endpoint. It implements profile.Store.
+type Store struct {
+	client *Client
+	name   string
+	auth   Auth
+}
+
+var _ profile.Store = (*Store)(nil)
+
+// Profile returns the profile of this name, reached with auth. It sends nothing.
+func (c *Client) Profile(name string, auth Auth) *Store {
+	return &Store{client: c, name: name, auth: auth}
+}
+
+type wireProfile struct {
+	Name   string
+	Params profile.Params
+}
+
+// Read implements profile.Store: one GET.
+func (s *Store) Read(ctx context.Context) (*profile.Document, error) {
+	return s.whole(ctx, request{method: http.MethodGet})
+}
+
+// ReadParams implements profile.Store: one GET of the params route.
+func (s *Store) ReadParams(ctx context.Context, names ...string) (profile.Params, error) {
+	var params profile.Params
+	_, err := s.client.do(ctx, request{
+		method: http.MethodGet,
+		path:   []string{"profiles", s.name, "params"},
+		query:  url.Values{"params": {strings.Join(names, ",")}},
+		auth:   s.auth,
+	}, &params)
+	return params, err
+}
+
+// Apply implements profile.Store: one PATCH of the object URL, because the
+// params URL is not atomic (wire contract, fact 1).
+func (s *Store) Apply(ctx context.Context, c *profile.Change) (*profile.Document, error) {
+	ops, err := c.Ops()
+	if err != nil {
+		return nil, err
+	}
+	patch, err := wirePatch(ops)
+	if err != nil {
+		return nil, err
+	}
+	return s.whole(ctx, request{method: http.MethodPatch, body: patch})
+}
+
+// Changed implements profile.Store: one HEAD, with a long poll if since is known
+// (wire contract, section 5.1).
+func (s *Store) Changed(ctx context.Context, since string, wait time.Duration) (string, error) {
+	return s.client.changed(ctx, []string{"profiles", s.name}, s.auth, since, wait)
+}
+
+// Create makes the profile with these params, in one request. ErrConflict: it
+// exists.
+func (s *Store) Create(ctx context.Context, description string, params profile.Params) error {
+	_, err := s.client.do(ctx, request{
+		method: http.MethodPost,
+		path:   []string{"profiles"},
+		body:   map[string]any{"Name": s.name, "Description": description, "Params": params},
+		auth:   s.auth,
+	}, nil)
+	return err
+}
+
+func (s *Store) whole(ctx context.Context, r request) (*profile.Document, error) {
+	r.path, r.auth = []string{"profiles", s.name}, s.auth
+	var p wireProfile
+	resp, err := s.client.do(ctx, r, &p)
+	if err != nil {
+		return nil, err
+	}
+	if p.Name != s.name {
+		return nil, fmt.Errorf("read profile %q: %w: the answer is about profile %q", s.name, silence(r.writes()), p.Name)
+	}
+	if p.Params == nil {
+		p.Params = profile.Params{}
+	}
+	return &profile.Document{Name: p.Name, Params: p.Params, Version: resp.Header.Get("ETag"), Date: date(resp)}, nil
+}
+
+// wirePatch turns operations on params into a patch of the profile object.
+func wirePatch(ops []profile.Op) (json.RawMessage, error) {
+	var patcher jp.Patcher
+	for _, op := range ops {
+		pointer, err := jp.NewPointer("/Params" + string(op.Path))
+		if err != nil {
+			return nil, fmt.Errorf("pointer %q: %w", op.Path, err)
+		}
+		switch op.Op {
+		case "remove":
+			patcher.Remove(pointer)
+		default:
+			patcher.Op(op.Op, pointer, nil, op.Value)
+		}
+	}
+	patch, err := patcher.Patch()
+	if err != nil {
+		return nil, fmt.Errorf("make the patch: %w", err)
+	}
+	return json.RawMessage(patch), nil
+}
+
+func (c *Client) changed(ctx context.Context, path []string, auth Auth, since string, wait time.Duration) (string, error) {
+	r := request{method: http.MethodHead, path: path, auth: auth}
+	if since != "" {
+		r.wait = wait
+		r.header = http.Header{"If-None-Match": {since}, "Prefer": {fmt.Sprintf("wait=%d", int(wait.Seconds()))}}
+	}
+	resp, err := c.do(ctx, r, nil)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode == http.StatusNotModified {
+		return since, nil
+	}
+	return resp.Header.Get("ETag"), nil
+}
+
+func date(resp *http.Response) time.Time {
+	t, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return time.Unix(0, 0) // epochs then rise by one
+	}
+	return t
+}
