@@ -1,8 +1,80 @@
 package endpoint
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+	"strings"
 
-// authenticate finds out who sent a request.
-func (s *Server) authenticate(r *http.Request) (*principal, error) {
-	return &principal{name: "user:rocketskates", claims: []claim{{"*", "*", "*"}}}, nil
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// authenticate finds out who sent a request. Refusals never repeat what was sent.
+func (s *Server) authenticate(r *http.Request) (p *principal, err error) {
+	scheme, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	var g grant
+	switch strings.ToLower(scheme) {
+	case "basic":
+		user, password, ok := r.BasicAuth()
+		if !ok {
+			return nil, unauthorized()
+		}
+		err = s.store.view(func(t *tx) error {
+			p, err = s.login(t, user, password)
+			return err
+		})
+		return p, err
+	case "bearer":
+		var ok bool
+		if g, ok = s.tokens.open(strings.TrimSpace(credential)); !ok {
+			return nil, &models.Error{Model: "system", Code: http.StatusForbidden, Messages: []string{"Invalid Token"}}
+		}
+	default:
+		return nil, unauthorized()
+	}
+	err = s.store.view(func(t *tx) error {
+		p, err = t.redeem(g)
+		return err
+	})
+	return p, err
+}
+
+func unauthorized() *models.Error {
+	return models.NewError("", http.StatusUnauthorized, "Authentication required")
+}
+
+// redeem checks that a grant was not revoked and returns its holder. As on DRP,
+// deleting a machine leaves its tokens alone until they expire.
+func (t *tx) redeem(g grant) (*principal, error) {
+	revoked := &models.Error{Type: "AUTH", Code: http.StatusForbidden, Messages: []string{"Validation failed"}}
+	if g.User != "" {
+		rec := t.record("users", g.User)
+		if rec == nil || rec.head.(*models.User).Secret != g.Secret {
+			return nil, revoked
+		}
+		return t.user(rec.head.(*models.User), g.Roles), nil
+	}
+	rec := t.record("machines", g.Machine)
+	if rec != nil && rec.head.(*models.Machine).Secret != g.Secret {
+		return nil, revoked
+	}
+	return &principal{name: "runner:" + g.Machine, claims: g.Claims}, nil
+}
+
+// user returns the principal of a user. If only is not empty, other roles of the
+// user do not count.
+func (t *tx) user(u *models.User, only []string) *principal {
+	p := &principal{name: "user:" + u.Name, claims: []claim{
+		{"users", "token,password,get", u.Name},
+		{"info", "get", "*"},
+	}}
+	for _, name := range u.Roles {
+		rec := t.record("roles", name)
+		if rec == nil || len(only) > 0 && !slices.Contains(only, name) {
+			continue
+		}
+		for _, c := range rec.head.(*models.Role).Claims {
+			p.claims = append(p.claims, claim{c.Scope, c.Action, c.Specific})
+		}
+	}
+	return p
 }

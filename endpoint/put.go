@@ -1,12 +1,10 @@
 package endpoint
 
 import (
-	"encoding/json"
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"time"
-
-	"crypto/rand"
 
 	"github.com/google/uuid"
 	puuid "github.com/pborman/uuid"
@@ -47,6 +45,9 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 
 // setDefaults fills what DRP fills when an object lacks it.
 func setDefaults(head models.Model) {
+	if u, ok := head.(*models.User); ok && u.Secret == "" {
+		u.Secret = rand.Text()
+	}
 	m, ok := head.(*models.Machine)
 	if !ok {
 		return
@@ -76,6 +77,12 @@ func (t *tx) stamp(head models.Model, old *record) {
 	}
 	now := time.Now().UTC()
 	user, byUser := strings.CutPrefix(t.principal, "user:")
+	if u, ok := head.(*models.User); ok && !t.passwords {
+		u.PasswordHash = nil
+		if old != nil {
+			u.PasswordHash = old.head.(*models.User).PasswordHash
+		}
+	}
 	a.SetReadOnly(false)
 	a.SetCreatedAt(now)
 	a.SetCreatedBy(user)
@@ -93,9 +100,4 @@ func (t *tx) stamp(head models.Model, old *record) {
 		a.SetLastModifiedBy(user)
 	}
 	a.SetLastModifiedAt(now)
-}
-
-// present returns an object as clients may see it.
-func (s *store) present(prefix string, raw []byte) (json.RawMessage, error) {
-	return raw, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/xeipuuv/gojsonschema"
 	"gitlab.com/rackn/jp"
 	"gitlab.com/rackn/provision/v4/models"
 )
@@ -17,10 +18,11 @@ import (
 // they stay the JSON that the client sent, and only the head is decoded.
 type record struct {
 	key     string
-	head    models.Model // without Params
-	params  []byte       // the JSON object of the params, nil if the type has none
-	raw     []byte       // the complete object
-	shown   []byte       // the complete object as clients may see it
+	head    models.Model         // without Params
+	params  []byte               // the JSON object of the params, nil if the type has none
+	raw     []byte               // the complete object
+	shown   []byte               // the complete object as clients may see it
+	schema  *gojsonschema.Schema // of a param declaration that has one
 	version uint64
 	checked uint64 // the store's schemas version that the params were checked with
 }
@@ -115,6 +117,29 @@ func withMembers(raw []byte, members map[string][]byte) ([]byte, error) {
 	})
 	endObject(out)
 	return out.Bytes(), err
+}
+
+// withMember returns the object raw with one member set.
+func withMember(raw []byte, name string, value []byte) ([]byte, error) {
+	out := bytes.NewBuffer(make([]byte, 0, len(raw)+len(name)+len(value)+8))
+	err := eachMember(raw, func(n string, v []byte) {
+		if n != name {
+			writeMember(out, n, v)
+		}
+	})
+	writeMember(out, name, value)
+	endObject(out)
+	return out.Bytes(), err
+}
+
+// lookup returns a member of the object raw, nil if there is none.
+func lookup(raw []byte, name string) (value []byte) {
+	_ = eachMember(raw, func(n string, v []byte) {
+		if n == name {
+			value = v
+		}
+	})
+	return value
 }
 
 // eachMember calls fn for every member of a JSON object, with the value as it

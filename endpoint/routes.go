@@ -15,11 +15,47 @@ type route struct {
 	handle       handler
 }
 
-// routes is the whole API, one line a route. GET includes HEAD.
+// routes is everything but jobs and events, one line a route. GET includes HEAD.
 func (s *Server) routes() []route {
-	return []route{
+	all := []route{
 		{"GET", "/info", s.getInfo},
+		{"GET", "/users/{key}/token", s.getUserToken},
+		{"PUT", "/users/{key}/password", s.putPassword},
 	}
+	if !s.store.compat313 {
+		all = append(all, route{"GET", "/machines/{key}/token", s.getMachineToken})
+	}
+	prefixes := []string{
+		"machines", "profiles", "params", "tasks", "stages", "workflows", "templates", "bootenvs", "users", "roles", "jobs",
+	}
+	for _, prefix := range prefixes {
+		one := "/" + prefix + "/{key}"
+		if prefix == "params" {
+			one = "/params/{key...}" // names of params have slashes
+		}
+		all = append(all,
+			route{"GET", "/" + prefix, s.listObjects(prefix)},
+			route{"GET", one, s.getObject(prefix)},
+			route{"PUT", one, s.putObject(prefix)},
+			route{"PATCH", one, s.patchObject(prefix)},
+			route{"DELETE", one, s.deleteObject(prefix)},
+		)
+		if prefix != "jobs" { // which are made by running a machine's tasks
+			all = append(all, route{"POST", "/" + prefix, s.postObject(prefix)})
+		}
+	}
+	for _, prefix := range []string{"machines", "profiles", "stages"} {
+		params := "/" + prefix + "/{key}/params"
+		all = append(all,
+			route{"GET", params, s.getParams(prefix)},
+			route{"POST", params, s.postParams(prefix)},
+			route{"PATCH", params, s.patchParams(prefix)},
+			route{"GET", params + "/{param...}", s.getParam(prefix)},
+			route{"POST", params + "/{param...}", s.postParam(prefix)},
+			route{"DELETE", params + "/{param...}", s.deleteParam(prefix)},
+		)
+	}
+	return all
 }
 
 // newMux builds the handler of all routes; every other path is 404 "No route".
@@ -42,11 +78,16 @@ func (s *Server) newMux() *http.ServeMux {
 
 // ServeHTTP counts a request and answers it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.active.Add(1)
-	defer s.active.Done()
-	if p := r.URL.EscapedPath(); path.Clean(p) != p {
-		writeError(w, r, noRoute()) // the mux would redirect in HTML
+	if !s.begin() {
+		writeError(w, r, shuttingDown())
 		return
 	}
-	s.mux.ServeHTTP(w, r)
+	defer s.active.Done()
+	seen := &observer{ResponseWriter: w}
+	defer func() { s.counters.request(r, seen.status) }()
+	if p := r.URL.EscapedPath(); path.Clean(p) != p {
+		writeError(seen, r, noRoute()) // the mux would redirect in HTML
+		return
+	}
+	s.mux.ServeHTTP(seen, r)
 }

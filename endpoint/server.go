@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -46,7 +47,13 @@ type Server struct {
 	mux      *http.ServeMux
 	listener net.Listener
 	cert     *certificate
-	active   sync.WaitGroup // requests being answered, websockets included
+	tokens   sealer
+	pepper   []byte // of password hashes
+	counters counters
+
+	mu      sync.Mutex // guards closing
+	closing bool
+	active  sync.WaitGroup // requests being answered, websockets included
 }
 
 // New binds the address and makes a certificate. The server answers once Serve
@@ -66,12 +73,29 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: %w", err)
 	}
-	s := &Server{log: cfg.Logger, store: newStore(cfg.Compat == "3.13"), listener: listener}
-	if s.cert, err = newCertificate(cfg.Listen); err != nil {
+	s := &Server{
+		log: cfg.Logger, store: newStore(cfg.Compat == "3.13"), listener: listener,
+		pepper: []byte(rand.Text()),
+	}
+	if err := s.prepare(cfg.Listen); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s.mux = s.newMux()
 	return s, nil
+}
+
+func (s *Server) prepare(listen string) (err error) {
+	if s.cert, err = newCertificate(listen); err != nil {
+		return err
+	}
+	if s.tokens, err = newSealer(); err != nil {
+		return err
+	}
+	if err = s.seed(); err != nil {
+		return err
+	}
+	s.store.subscribe(s.counters.change)
+	s.mux = s.newMux()
+	return nil
 }
 
 // Serve answers requests until ctx ends, then ends long polls and websockets,
@@ -89,11 +113,12 @@ func (s *Server) Serve(ctx context.Context) error {
 		ErrorLog:          log.New(s.log.StandardWriter(&hclog.StandardLoggerOptions{}), "", 0),
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.ServeTLS(s.listener, "", "") }()
+	go func() { served <- srv.ServeTLS(countingListener{s.listener, &s.counters.bytes}, "", "") }()
 	var err error
 	select {
 	case err = <-served:
 	case <-ctx.Done():
+		s.close()
 		grace, done := context.WithTimeout(context.Background(), 3*time.Second)
 		defer done()
 		if srv.Shutdown(grace) != nil {
@@ -102,11 +127,29 @@ func (s *Server) Serve(ctx context.Context) error {
 		err = <-served
 	}
 	cancel()
+	s.close()
 	s.active.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
+}
+
+// begin counts a request in, unless the server is closing.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.active.Add(1)
+	}
+	return !s.closing
+}
+
+// close lets no further request begin.
+func (s *Server) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing = true
 }
 
 // URL is where clients find the endpoint.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/internal/boottime"
 )
 
 // change tells subscribers about one committed change of one object. Object is
@@ -108,7 +110,7 @@ func (s *store) commitLocked(t *tx, what id) {
 		s.schemas = s.version
 	}
 	if s.onCommit != nil {
-		s.onCommit(Commit{Prefix: c.Type, Key: c.Key, Action: c.Action, Object: c.Object, Boottime: boottime()})
+		s.onCommit(Commit{Prefix: c.Type, Key: c.Key, Action: c.Action, Object: c.Object, Boottime: boottime.Now()})
 	}
 	if ch, ok := s.waiters[what]; ok {
 		close(ch)

@@ -15,6 +15,7 @@ type tx struct {
 	s         *store
 	principal string
 	readOnly  bool
+	passwords bool           // the password hash of a user may change
 	staged    map[id]*record // nil record: deleted
 	order     []id
 }

@@ -1,22 +1,160 @@
 package endpoint
 
-import "gitlab.com/rackn/provision/v4/models"
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 
-// validate checks a record that is about to be staged.
+	"github.com/xeipuuv/gojsonschema"
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// validate checks a record that is about to be staged and marks it as valid.
 func (t *tx) validate(rec, old *record) error {
+	var faults []string
+	if p, ok := rec.head.(*models.Param); ok && hasRemoteRef(p.Schema) {
+		// Compiling it would fetch the reference.
+		return invalid(rec, []string{"Schema refers to another document"})
+	}
 	if v, ok := rec.head.(models.Validator); ok {
 		v.ClearValidation()
+		if p, ok := rec.head.(*models.Profile); ok {
+			v = &models.Profile{Name: p.Name, ParamData: p.ParamData, ProfileData: p.ProfileData}
+		}
 		v.Validate()
-		if err := v.HasError(); err != nil {
-			return &models.Error{Model: rec.head.Prefix(), Key: rec.key, Type: "ValidationError", Code: 422, Messages: err.(*models.Validation).Errors}
+		if err, ok := v.HasError().(*models.Validation); ok {
+			faults = append(faults, err.Errors...)
 		}
 	}
+	faults = append(faults, t.badReferences(rec)...)
+	faults = append(faults, t.badParams(rec, old)...)
+	if len(faults) > 0 {
+		return invalid(rec, faults)
+	}
+	rec.checked = t.s.schemas
 	if v, ok := rec.head.(models.ValidateSetter); ok {
 		v.SetValid()
 		v.SetAvailable()
 	}
+	if p, ok := rec.head.(*models.Param); ok && p.Schema != nil {
+		var err error
+		if rec.schema, err = gojsonschema.NewSchema(gojsonschema.NewGoLoader(p.Schema)); err != nil {
+			return invalid(rec, []string{err.Error()})
+		}
+	}
 	return nil
 }
 
-// usersOf says, one message each, which objects need this one.
-func (t *tx) usersOf(rec *record) []string { return nil }
+func invalid(rec *record, faults []string) *models.Error {
+	return &models.Error{
+		Model: rec.head.Prefix(), Key: rec.key, Type: "ValidationError",
+		Code: http.StatusUnprocessableEntity, Messages: faults,
+	}
+}
+
+// badReferences says what an object names that does not exist, and for a machine
+// also who has its name already.
+func (t *tx) badReferences(rec *record) (faults []string) {
+	need := func(prefix, name string) {
+		if name != "" && t.record(prefix, name) == nil {
+			kind := strings.ToUpper(prefix[:1]) + strings.TrimSuffix(prefix[1:], "s")
+			faults = append(faults, fmt.Sprintf("%s %s does not exist", kind, name))
+		}
+	}
+	if p, ok := rec.head.(models.Profiler); ok {
+		for _, name := range p.GetProfiles() {
+			need("profiles", name)
+		}
+	}
+	m, ok := rec.head.(*models.Machine)
+	if !ok {
+		return faults
+	}
+	need("workflows", m.Workflow)
+	need("stages", m.Stage)
+	need("bootenvs", m.BootEnv)
+	for _, other := range t.records("machines") {
+		if other.key != rec.key && nameOf(other.head) == m.Name {
+			faults = append(faults, fmt.Sprintf("Machine name %s is already in use by %s", m.Name, other.key))
+		}
+	}
+	return faults
+}
+
+// badParams says which params of an object have a bad name or do not match their
+// declaration. Params that did not change since they were last checked against
+// the same declarations are good: large objects are patched often.
+func (t *tx) badParams(rec, old *record) (faults []string) {
+	if rec.params == nil {
+		return nil
+	}
+	known := map[string][]byte{}
+	if old != nil && old.checked == t.s.schemas {
+		_ = eachMember(old.params, func(name string, value []byte) { known[name] = value })
+	}
+	err := eachMember(rec.params, func(name string, value []byte) {
+		if was, ok := known[name]; ok && string(was) == string(value) {
+			return
+		}
+		if err := models.ValidParamName("Invalid Param Name", name); err != nil {
+			faults = append(faults, err.Error())
+		}
+		if decl := t.record("params", name); decl != nil && decl.schema != nil {
+			faults = append(faults, decl.mismatches(value)...)
+		}
+	})
+	if err != nil {
+		faults = append(faults, "Params: "+err.Error())
+	}
+	return faults
+}
+
+// mismatches says how a value fails the schema of a param, without repeating it.
+func (r *record) mismatches(value []byte) (faults []string) {
+	res, err := r.schema.Validate(gojsonschema.NewBytesLoader(value))
+	if err != nil {
+		return []string{fmt.Sprintf("Param %s: %v", r.key, err)}
+	}
+	for _, fault := range res.Errors() {
+		faults = append(faults, fmt.Sprintf("Param %s: %s", r.key, fault))
+	}
+	return faults
+}
+
+// hasRemoteRef reports whether a JSON schema refers to another document.
+func hasRemoteRef(schema any) bool {
+	switch v := schema.(type) {
+	case map[string]any:
+		for name, part := range v {
+			if ref, ok := part.(string); ok && name == "$ref" && !strings.HasPrefix(ref, "#") || hasRemoteRef(part) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, hasRemoteRef)
+	}
+	return false
+}
+
+// usersOf says, one message each, which objects still need this one.
+func (t *tx) usersOf(rec *record) (users []string) {
+	prefix := rec.head.Prefix()
+	if prefix == "profiles" {
+		for _, p := range []string{"machines", "profiles", "stages"} {
+			for _, other := range t.records(p) {
+				if slices.Contains(other.head.(models.Profiler).GetProfiles(), rec.key) {
+					users = append(users, fmt.Sprintf("In use by %s %s", p, nameOf(other.head)))
+				}
+			}
+		}
+	}
+	for _, other := range t.records("machines") {
+		m := other.head.(*models.Machine)
+		uses := map[string]string{"workflows": m.Workflow, "stages": m.Stage, "bootenvs": m.BootEnv}
+		if uses[prefix] == rec.key {
+			users = append(users, "In use by machines "+m.Name)
+		}
+	}
+	return users
+}

@@ -1,0 +1,66 @@
+package endpoint
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Fields that 3.13 does not have, by type; "" stands for every type.
+var newerFields = map[string][]string{
+	"":         {"CreatedBy", "CreatedAt", "LastModifiedBy", "LastModifiedAt"},
+	"profiles": {"Profiles"},
+	"machines": {
+		"Context", "WorkflowComplete", "Pool", "PoolAllocated", "PoolStatus",
+		"JobState", "JobExitState", "JobResultErrors",
+		"WorkOrderMode", "PendingWorkOrders", "RunningWorkOrders",
+	},
+	"jobs": {"Context", "WorkOrder", "ResultErrors"},
+}
+
+// hidden returns the fields that clients do not see; nil values mean "drop".
+func (s *store) hidden(prefix string) map[string][]byte {
+	fields := map[string][]byte{}
+	if prefix == "users" {
+		fields["PasswordHash"] = nil
+	}
+	if s.compat313 {
+		for _, name := range append(newerFields[""], newerFields[prefix]...) {
+			fields[name] = nil
+		}
+	}
+	return fields
+}
+
+// present returns an object as clients may see it.
+func (s *store) present(prefix string, raw []byte) ([]byte, error) {
+	hidden := s.hidden(prefix)
+	if len(hidden) == 0 {
+		return raw, nil
+	}
+	return withMembers(raw, hidden)
+}
+
+// restore puts the fields of old that clients do not see into raw, which was
+// made from what they see.
+func (s *store) restore(old *record, raw json.RawMessage) (json.RawMessage, error) {
+	hidden := s.hidden(old.head.Prefix())
+	if len(hidden) == 0 {
+		return raw, nil
+	}
+	out := new(bytes.Buffer)
+	err := eachMember(raw, func(name string, value []byte) {
+		if _, ok := hidden[name]; !ok {
+			writeMember(out, name, value)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = eachMember(old.raw, func(name string, value []byte) {
+		if _, ok := hidden[name]; ok {
+			writeMember(out, name, value)
+		}
+	})
+	endObject(out)
+	return out.Bytes(), err
+}

@@ -1,0 +1,124 @@
+package endpoint
+
+import (
+	"bufio"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// Counts says what a server has done since it was made.
+type Counts struct {
+	Requests         int64         // answered, websockets when they end
+	ProfileReads     int64         // GET and HEAD of a profile or its params, answered 200 or 304
+	ProfileWrites    int64         // committed changes of profiles
+	ProfileConflicts int64         // patches of a profile or its params, answered 409
+	BytesToClients   int64         // on the TCP connections, TLS included
+	Statuses         map[int]int64 // requests by HTTP status
+}
+
+// counters is what Counts is made from.
+type counters struct {
+	bytes  atomic.Int64
+	mu     sync.Mutex // guards counts
+	counts Counts
+}
+
+// Counts returns the figures so far. A request is counted just after its answer
+// was handed to the connection, so a client may see its answer before that.
+func (s *Server) Counts() Counts {
+	s.counters.mu.Lock()
+	defer s.counters.mu.Unlock()
+	res := s.counters.counts
+	res.Statuses = maps.Clone(res.Statuses)
+	res.BytesToClients = s.counters.bytes.Load()
+	return res
+}
+
+func (c *counters) request(r *http.Request, status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts.Statuses == nil {
+		c.counts.Statuses = map[int]int64{}
+	}
+	c.counts.Requests++
+	c.counts.Statuses[status]++
+	if !strings.HasPrefix(r.URL.Path, "/api/v3/profiles/") {
+		return
+	}
+	switch {
+	case r.Method == http.MethodPatch && status == http.StatusConflict:
+		c.counts.ProfileConflicts++
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+	case status == http.StatusOK || status == http.StatusNotModified:
+		c.counts.ProfileReads++
+	}
+}
+
+func (c *counters) change(ch change) {
+	if ch.Type != "profiles" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts.ProfileWrites++
+}
+
+// observer remembers the status of an answer.
+type observer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (o *observer) WriteHeader(status int) {
+	if o.status == 0 {
+		o.status = status
+	}
+	o.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (o *observer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// Hijack takes over the connection, for websockets.
+func (o *observer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(o.ResponseWriter).Hijack()
+	if err == nil {
+		o.status = http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
+}
+
+// countingListener counts what its connections send.
+type countingListener struct {
+	net.Listener
+	bytes *atomic.Int64
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return countingConn{conn, l.bytes}, nil
+}
+
+type countingConn struct {
+	net.Conn
+	bytes *atomic.Int64
+}
+
+func (c countingConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.bytes.Add(int64(n))
+	return n, err
+}
+
+func shuttingDown() *models.Error {
+	return models.NewError("", http.StatusServiceUnavailable, "Shutting down")
+}

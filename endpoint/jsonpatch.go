@@ -1,0 +1,226 @@
+package endpoint
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"gitlab.com/rackn/jp"
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// Bounds of one patch, so that a small request cannot cost much under the lock.
+const (
+	maxPatchOps   = 4096
+	maxPathDepth  = 64
+	maxPatchBytes = 2 * maxBody // everything that its ops add, move and copy
+)
+
+// patchOp is one operation of an RFC 6902 JSON Patch. Decoding it once, here,
+// means that claims are checked on the very paths that are then changed.
+type patchOp struct {
+	Op    string          `json:"op"`
+	Path  *string         `json:"path"`
+	From  *string         `json:"from"`
+	Value json.RawMessage `json:"value"`
+
+	path, from []string
+}
+
+// patch is a decoded JSON Patch.
+type patch []patchOp
+
+// opError says which operation of a patch failed.
+type opError struct {
+	line int
+	op   patchOp
+	err  error
+}
+
+func (e *opError) Error() string { return e.err.Error() }
+
+var (
+	errTestFailed  = errors.New("Test op failed.")
+	errUnknownOp   = errors.New("Unknown op.")
+	errIncomplete  = errors.New("Op lacks a path, from or value.")
+	errBadPointer  = errors.New("Not a JSON pointer.")
+	errPatchTooBig = errors.New("Patch copies too much.")
+)
+
+// parsePatch decodes a patch. A body that is no array of objects is 400; an
+// operation that cannot be applied to anything is an *opError.
+func parsePatch(body []byte) (patch, error) {
+	if len(body) == 0 {
+		return nil, nil
+	}
+	var ops patch
+	if err := json.Unmarshal(body, &ops); err != nil {
+		return nil, badRequest("Not a JSON patch")
+	}
+	if len(ops) > maxPatchOps {
+		return nil, badRequest(fmt.Sprintf("More than %d operations", maxPatchOps))
+	}
+	for i := range ops {
+		if err := ops[i].check(); err != nil {
+			return nil, &opError{i, ops[i], err}
+		}
+	}
+	return ops, nil
+}
+
+func (o *patchOp) check() (err error) {
+	switch o.Op {
+	case "add", "replace", "test":
+		if o.Value == nil {
+			return errIncomplete
+		}
+	case "move", "copy":
+		if o.From == nil {
+			return errIncomplete
+		}
+		if o.from, err = parsePointer(*o.From); err != nil {
+			return err
+		}
+	case "remove":
+	default:
+		return errUnknownOp
+	}
+	if o.Path == nil {
+		return errIncomplete
+	}
+	o.path, err = parsePointer(*o.Path)
+	return err
+}
+
+func parsePointer(s string) ([]string, error) {
+	p, err := jp.NewPointer(s)
+	if err != nil || strings.Count(s, "/") > maxPathDepth {
+		return nil, errBadPointer
+	}
+	return p.Path(), nil
+}
+
+// claims returns the actions that the patch needs on an object whose part at the
+// pointer base it changes. Tests need none.
+func (p patch) claims(base string) []string {
+	var actions []string
+	for _, o := range p {
+		switch o.Op {
+		case "test":
+			continue
+		case "move":
+			actions = append(actions, "update:"+base+*o.From)
+		}
+		actions = append(actions, "update:"+base+*o.Path)
+	}
+	return actions
+}
+
+// changes reports whether the patch does anything but test.
+func (p patch) changes() bool {
+	for _, o := range p {
+		if o.Op != "test" {
+			return true
+		}
+	}
+	return false
+}
+
+// apply returns the patched document. doc is not modified.
+func (p patch) apply(doc []byte) ([]byte, error) {
+	idx, err := jp.MakeIndex(doc, nil)
+	if err != nil {
+		return nil, err
+	}
+	budget := maxPatchBytes
+	for i, o := range p {
+		if idx, err = o.apply(idx, &budget); err != nil {
+			return nil, &opError{i, o, err}
+		}
+	}
+	return idx.AppendJSON(nil)
+}
+
+func (o *patchOp) apply(doc *jp.Index, budget *int) (*jp.Index, error) {
+	value := []byte(o.Value)
+	if o.Op == "move" || o.Op == "copy" {
+		from, err := doc.Get(o.from...)
+		if err != nil {
+			return doc, pathError(err)
+		}
+		if value, err = from.AppendJSON(nil); err != nil {
+			return doc, err
+		}
+	}
+	if *budget -= len(value); *budget < 0 {
+		return doc, errPatchTooBig
+	}
+	switch o.Op {
+	case "test":
+		have, err := doc.Get(o.path...)
+		if err != nil {
+			return doc, pathError(err)
+		}
+		want, err := jp.MakeIndex(value, nil)
+		if err == nil && !have.Equal(want) {
+			err = errTestFailed
+		}
+		return doc, err
+	case "remove":
+		return doc, pathError(doc.Delete(o.path...))
+	case "move":
+		if jp.Pointer(*o.From).Contains(jp.Pointer(*o.Path)) {
+			if *o.From == *o.Path {
+				return doc, nil
+			}
+			return doc, jp.BadMoveError
+		}
+		if err := doc.Delete(o.from...); err != nil {
+			return doc, pathError(err)
+		}
+	}
+	if len(o.path) == 0 {
+		return jp.MakeIndex(value, nil)
+	}
+	if o.Op == "replace" {
+		return doc, pathError(doc.Replace(value, o.path...))
+	}
+	return doc, pathError(doc.Add(value, o.path...))
+}
+
+// pathError says that a path is missing without telling what is there instead.
+func pathError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, jp.KeyPathNotFoundError) {
+		return errors.New("Path not found.")
+	}
+	return err
+}
+
+// onObject is the 409 error of a patch on an object URL.
+func (e *opError) onObject(prefix, key string) *models.Error {
+	path := ""
+	if e.op.Path != nil {
+		path = *e.op.Path
+	}
+	line, _ := json.Marshal(map[string]string{"op": e.op.Op, "path": path}) // strings always marshal
+	return &models.Error{
+		Model: prefix, Key: key, Type: "PATCH", Code: http.StatusConflict,
+		Messages: []string{
+			fmt.Sprintf("Patch error at line %d: %v", e.line, e.err),
+			"Patch line: " + string(line),
+		},
+	}
+}
+
+// onParams is the 409 error of a patch on a /params URL.
+func (e *opError) onParams(prefix, key string) *models.Error {
+	return &models.Error{
+		Model: prefix, Key: key, Type: "PATCH", Code: http.StatusConflict,
+		Messages: []string{fmt.Sprintf("Patch failed to apply at line %d", e.line), e.err.Error()},
+	}
+}

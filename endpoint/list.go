@@ -1,0 +1,154 @@
+package endpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+func notAcceptable(msg string) *models.Error {
+	return models.NewError("", http.StatusNotAcceptable, msg)
+}
+
+// listOptions says which objects a client wants to see and in which order.
+type listOptions struct {
+	view    viewOptions
+	filters []filter
+	sort    []field
+	reverse bool
+	offset  int
+	limit   int // -1: all
+}
+
+// listObjects answers GET and HEAD of a type. Objects that p may not list are
+// left out, as if they did not exist: without any permission the list is empty.
+func (s *Server) listObjects(prefix string) handler {
+	return func(w http.ResponseWriter, r *http.Request, p *principal) error {
+		out := new(bytes.Buffer)
+		err := s.store.view(func(t *tx) error {
+			o, err := s.parseList(t, prefix, r.URL.Query())
+			if err != nil {
+				return err
+			}
+			var visible []*record
+			for _, rec := range t.records(prefix) {
+				if p.can(prefix, "list", rec.authKey()) {
+					visible = append(visible, rec)
+				}
+			}
+			chosen := o.choose(t, visible)
+			w.Header().Set("X-DRP-LIST-TOTAL-COUNT", strconv.Itoa(len(visible)))
+			w.Header().Set("X-DRP-LIST-COUNT", strconv.Itoa(len(chosen)))
+			return o.write(t, out, chosen)
+		})
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, json.RawMessage(out.Bytes()))
+	}
+}
+
+// parseList reads the options from a query. Every other key of the query must be
+// an index, a Meta field or a declared param to filter by.
+func (s *Server) parseList(t *tx, prefix string, q url.Values) (o listOptions, err error) {
+	if o.view, err = s.parseView(q); err != nil {
+		return o, err
+	}
+	if q.Has("aggregate") && s.store.compat313 {
+		return o, notAcceptable("Filter not found: aggregate")
+	}
+	if o.reverse, err = flag(q, "reverse"); err != nil {
+		return o, err
+	}
+	if o.offset, err = count(q, "offset", 0); err != nil {
+		return o, err
+	}
+	if o.limit, err = count(q, "limit", -1); err != nil {
+		return o, err
+	}
+	for _, name := range q["sort"] {
+		f, err := t.field(prefix, name, o.view.aggregate)
+		if err != nil {
+			return o, err
+		}
+		o.sort = append(o.sort, f)
+	}
+	for name, values := range q {
+		switch name {
+		case "aggregate", "decode", "limit", "offset", "params", "reverse", "slim", "sort":
+			continue
+		}
+		f, err := t.field(prefix, name, o.view.aggregate)
+		if err != nil {
+			return o, err
+		}
+		filter := filter{field: f}
+		for _, v := range values {
+			c, err := parseCondition(f, v)
+			if err != nil {
+				return o, err
+			}
+			filter.any = append(filter.any, c)
+		}
+		o.filters = append(o.filters, filter)
+	}
+	return o, nil
+}
+
+func count(q url.Values, name string, unset int) (int, error) {
+	if !q.Has(name) {
+		return unset, nil
+	}
+	n, err := strconv.Atoi(q.Get(name))
+	if err != nil || n < 0 {
+		return 0, notAcceptable("Invalid value for " + name)
+	}
+	return n, nil
+}
+
+// choose filters, sorts and cuts.
+func (o listOptions) choose(t *tx, recs []*record) []*record {
+	var chosen []*record
+	for _, rec := range recs {
+		if !slices.ContainsFunc(o.filters, func(f filter) bool { return !f.matches(t, rec) }) {
+			chosen = append(chosen, rec)
+		}
+	}
+	slices.SortStableFunc(chosen, func(a, b *record) int {
+		for _, f := range o.sort {
+			if c := compareJSON(f.of(t, a), f.of(t, b)); c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	if o.reverse {
+		slices.Reverse(chosen)
+	}
+	chosen = chosen[min(o.offset, len(chosen)):]
+	if o.limit >= 0 {
+		chosen = chosen[:min(o.limit, len(chosen))]
+	}
+	return chosen
+}
+
+func (o listOptions) write(t *tx, out *bytes.Buffer, recs []*record) error {
+	out.WriteByte('[')
+	for i, rec := range recs {
+		shown, err := o.view.show(t, rec)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.Write(shown)
+	}
+	out.WriteByte(']')
+	return nil
+}

@@ -1,0 +1,148 @@
+package endpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// viewOptions says how much of an object a client wants to see.
+type viewOptions struct {
+	aggregate bool     // inherited params as well
+	slim      []string // leave the contents of these members out
+	only      []string // just these params
+}
+
+// parseView reads the options from a query.
+func (s *Server) parseView(q url.Values) (o viewOptions, err error) {
+	if o.aggregate, err = flag(q, "aggregate"); err != nil {
+		return o, err
+	}
+	for _, v := range q["slim"] {
+		o.slim = append(o.slim, split(v)...)
+	}
+	for _, v := range q["params"] {
+		o.only = append(o.only, split(v)...)
+	}
+	return o, nil
+}
+
+// flag reads a boolean option; its name alone means true.
+func flag(q url.Values, name string) (bool, error) {
+	if !q.Has(name) {
+		return false, nil
+	}
+	v := q.Get(name)
+	if v == "" {
+		return true, nil
+	}
+	on, err := strconv.ParseBool(v)
+	if err != nil {
+		return false, notAcceptable("Invalid value for " + name)
+	}
+	return on, nil
+}
+
+// show returns an object as the client wants to see it.
+func (o viewOptions) show(t *tx, rec *record) (json.RawMessage, error) {
+	change := map[string][]byte{}
+	if rec.params != nil && (o.aggregate || o.only != nil) {
+		params, err := o.params(t, rec)
+		if err != nil {
+			return nil, err
+		}
+		change["Params"] = params
+	}
+	if slices.Contains(o.slim, "Params") && rec.params != nil {
+		change["Params"] = []byte("{}")
+	}
+	if slices.Contains(o.slim, "Meta") {
+		change["Meta"] = []byte("{}")
+	}
+	if len(change) == 0 {
+		return rec.shown, nil
+	}
+	if o.only != nil || o.slim != nil {
+		change["Partial"] = []byte("true")
+	}
+	return withMembers(rec.shown, change)
+}
+
+// params returns the params of an object as the client wants to see them.
+func (o viewOptions) params(t *tx, rec *record) (json.RawMessage, error) {
+	if !o.aggregate && o.only == nil {
+		return rec.params, nil
+	}
+	layers := []*record{rec}
+	if o.aggregate {
+		layers = t.layers(rec)
+	}
+	seen := map[string]bool{}
+	out := new(bytes.Buffer)
+	for _, layer := range layers {
+		err := eachMember(layer.params, func(name string, value []byte) {
+			if seen[name] || o.only != nil && !slices.Contains(o.only, name) {
+				return
+			}
+			seen[name] = true
+			writeMember(out, name, value)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	endObject(out)
+	return out.Bytes(), nil
+}
+
+// layers returns the objects whose params an object sees, nearest first: itself,
+// its profiles in order and, for a machine, its stage with its profiles and the
+// profile global. Each comes once, which also ends circles of profiles.
+func (t *tx) layers(rec *record) (layers []*record) {
+	var add func(rec *record)
+	add = func(rec *record) {
+		if rec == nil || slices.Contains(layers, rec) {
+			return
+		}
+		layers = append(layers, rec)
+		if p, ok := rec.head.(models.Profiler); ok {
+			for _, name := range p.GetProfiles() {
+				add(t.record("profiles", name))
+			}
+		}
+	}
+	add(rec)
+	if m, ok := rec.head.(*models.Machine); ok {
+		add(t.record("stages", m.Stage))
+		add(t.record("profiles", "global"))
+	}
+	return layers
+}
+
+// param returns the value of one param of an object. With aggregate it may be
+// inherited, and in the end be the default of the param's declaration.
+func (t *tx) param(rec *record, name string, aggregate bool) (json.RawMessage, bool) {
+	layers := []*record{rec}
+	if aggregate {
+		layers = t.layers(rec)
+	}
+	for _, layer := range layers {
+		if value := lookup(layer.params, name); value != nil {
+			return value, true
+		}
+	}
+	decl := t.record("params", name)
+	if !aggregate || decl == nil {
+		return nil, false
+	}
+	v, ok := decl.head.(*models.Param).DefaultValue()
+	if !ok {
+		return nil, false
+	}
+	raw, err := json.Marshal(v)
+	return raw, err == nil
+}
