@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 )
 
-// Fields that 3.13 does not have, by type; "" stands for every type.
+// Fields that 3.13 does not have, by type; "" stands for every type. Machines
+// keep Context: without it the present runner waits for its machine for ever.
 var newerFields = map[string][]string{
 	"":         {"CreatedBy", "CreatedAt", "LastModifiedBy", "LastModifiedAt"},
 	"profiles": {"Profiles"},
 	"machines": {
-		"Context", "WorkflowComplete", "Pool", "PoolAllocated", "PoolStatus",
+		"WorkflowComplete", "Pool", "PoolAllocated", "PoolStatus",
 		"JobState", "JobExitState", "JobResultErrors",
 		"WorkOrderMode", "PendingWorkOrders", "RunningWorkOrders",
 	},

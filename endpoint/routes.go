@@ -61,7 +61,7 @@ func (s *Server) routes() []route {
 // newMux builds the handler of all routes; every other path is 404 "No route".
 func (s *Server) newMux() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, rt := range s.routes() {
+	for _, rt := range append(s.routes(), s.workRoutes()...) {
 		mux.HandleFunc(rt.method+" /api/v3"+rt.path, func(w http.ResponseWriter, r *http.Request) {
 			p, err := s.authenticate(r)
 			if err == nil {

@@ -42,8 +42,9 @@ type Commit struct {
 
 // Server is an embedded endpoint. Its methods may be called concurrently.
 type Server struct {
-	log      hclog.Logger
-	store    *store
+	log   hclog.Logger
+	store *store
+	*work
 	mux      *http.ServeMux
 	listener net.Listener
 	cert     *certificate
@@ -93,6 +94,7 @@ func (s *Server) prepare(listen string) (err error) {
 	if err = s.seed(); err != nil {
 		return err
 	}
+	s.work = newWork(s.store)
 	s.store.subscribe(s.counters.change)
 	s.mux = s.newMux()
 	return nil

@@ -1,0 +1,115 @@
+package endpoint
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// jobFor returns the job that a request names, if p may do action on the jobs
+// of its machine.
+func (s *Server) jobFor(r *http.Request, p *principal, action string) (job *models.Job, err error) {
+	err = s.store.view(func(t *tx) error {
+		rec, err := t.writable(p, "jobs", r.PathValue("key"), action)
+		if err == nil {
+			job = rec.model().(*models.Job)
+		}
+		return err
+	})
+	return job, err
+}
+
+// getJobActions answers GET /jobs/{key}/actions: it renders the task's templates
+// with the values of this moment. What cannot be rendered is refused, upon which
+// a runner fails the job.
+func (s *Server) getJobActions(w http.ResponseWriter, r *http.Request, p *principal) error {
+	job, err := s.jobFor(r, p, "actions")
+	if err != nil {
+		return err
+	}
+	var actions models.JobActions
+	err = s.store.view(func(t *tx) error {
+		obj, ok := t.get("tasks", job.Task)
+		if !ok {
+			return refuse(job, "Task %s does not exist", job.Task)
+		}
+		src, err := s.renderSource(t, job)
+		if err != nil {
+			return err
+		}
+		actions, err = renderActions(src, obj.(*models.Task), r.URL.Query().Get("os"))
+		if err != nil {
+			return refuse(job, "%s", err.Error())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, actions)
+}
+
+func (s *Server) renderSource(t *tx, job *models.Job) (renderSource, error) {
+	rec := t.find("machines", job.Machine.String())
+	if rec == nil {
+		return renderSource{}, refuse(job, "Machine %s does not exist", job.Machine)
+	}
+	src := renderSource{
+		machine:        rec.model().(*models.Machine),
+		apiURL:         s.URL(),
+		provisionerURL: s.URL(),
+		param: func(key string) (any, bool) {
+			raw, ok := t.param(rec, key, true)
+			var value any
+			ok = ok && json.Unmarshal(raw, &value) == nil
+			return value, ok
+		},
+		machineToken: func(ttl time.Duration) (string, error) {
+			return s.machineToken(t, rec.key, ttl)
+		},
+		profileToken: func(profile string, ttl time.Duration) (string, error) {
+			return s.profileToken(t, rec.key, profile, ttl)
+		},
+	}
+	for _, tmpl := range t.list("templates") {
+		src.templates = append(src.templates, tmpl.(*models.Template))
+	}
+	return src, nil
+}
+
+// jobToken makes the token of a job whose task asks for more powers than its
+// machine has; for others the runner uses its own.
+func (s *Server) jobToken(t *tx, job *models.Job) (string, error) {
+	if len(job.ExtraClaims) == 0 || s.store.compat313 {
+		return "", nil
+	}
+	m, ok := t.get("machines", job.Machine.String())
+	if !ok {
+		return "", refuse(job, "Machine %s does not exist", job.Machine)
+	}
+	claims := s.machineClaims(m.Key())
+	for _, c := range job.ExtraClaims {
+		claims = append(claims, claim{c.Scope, c.Action, c.Specific})
+	}
+	return s.tokens.seal(grant{
+		Machine: m.Key(), Secret: m.(*models.Machine).Secret, Claims: claims, Expires: expiry(jobTokenLife(t, job)),
+	})
+}
+
+// jobTokenLife is what the task's ExtraDuration says in seconds; 0 stands for
+// 30 days and what is negative for three years.
+func jobTokenLife(t *tx, job *models.Job) time.Duration {
+	seconds := 0
+	if obj, ok := t.get("tasks", job.Task); ok {
+		seconds = obj.(*models.Task).ExtraDuration
+	}
+	switch {
+	case seconds == 0:
+		return 30 * 24 * time.Hour
+	case seconds < 0 || time.Duration(seconds) > machineTokenLife/time.Second:
+		return machineTokenLife
+	}
+	return time.Duration(seconds) * time.Second
+}

@@ -1,0 +1,254 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// workServer runs an endpoint until the test ends.
+func workServer(t *testing.T, compat string) (s *Server, stop func()) {
+	t.Helper()
+	s, err := New(Config{Listen: "127.0.0.1:0", Compat: compat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx); close(served) }()
+	stop = func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	return s, stop
+}
+
+func newMachineNamed(name string, profiles ...string) *models.Machine {
+	m := &models.Machine{}
+	m.Name, m.Profiles = name, profiles
+	m.Fill()
+	setDefaults(m)
+	return m
+}
+
+func (s *Server) putAll(t *testing.T, objects ...models.Model) {
+	t.Helper()
+	err := s.store.update("user:test", func(tx *tx) error {
+		for _, o := range objects {
+			if err := tx.put(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// socket is a test's side of a websocket.
+type socket struct {
+	t    *testing.T
+	conn *websocket.Conn
+}
+
+func (s *Server) dial(t *testing.T, token string) *socket {
+	t.Helper()
+	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, HandshakeTimeout: 10 * time.Second}
+	url := "wss" + strings.TrimPrefix(s.URL(), "https") + "/api/v3/ws"
+	conn, resp, err := d.Dial(url, http.Header{"Authorization": {"Bearer " + token}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	t.Cleanup(func() { conn.Close() })
+	return &socket{t, conn}
+}
+
+func (k *socket) say(command string) {
+	k.t.Helper()
+	if err := k.conn.WriteMessage(websocket.TextMessage, []byte(command)); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// hear returns the next event as TYPE.ACTION.KEY.
+func (k *socket) hear() (string, event) {
+	k.t.Helper()
+	_ = k.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	var e event
+	if err := k.conn.ReadJSON(&e); err != nil {
+		k.t.Fatal(err)
+	}
+	return e.Type + "." + e.Action + "." + e.Key, e
+}
+
+func (k *socket) expect(want ...string) {
+	k.t.Helper()
+	for _, w := range want {
+		if got, _ := k.hear(); got != w {
+			k.t.Fatalf("got event %s, want %s", got, w)
+		}
+	}
+}
+
+func userToken(t *testing.T, s *Server) string {
+	t.Helper()
+	token, err := s.UserToken(DefaultUser, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func TestEventsFollowRegistrations(t *testing.T) {
+	for _, compat := range []string{"", "3.13"} {
+		t.Run("compat"+compat, func(t *testing.T) {
+			s, _ := workServer(t, compat)
+			k := s.dial(t, userToken(t, s))
+			k.say("register profiles.create,update,delete.aa,b\\1b")
+			k.expect("websocket.register.profiles.create,update,delete.aa,b\\1b")
+			s.putAll(t, &models.Profile{Name: "xx"}, &models.Profile{Name: "aa"}, &models.Profile{Name: "b.b"})
+			k.expect("profiles.create.aa", "profiles.create.b.b")
+			changed := &models.Profile{Name: "aa"}
+			changed.Description = "new"
+			s.putAll(t, changed)
+			_, e := k.hear()
+			var now, was models.Profile
+			if json.Unmarshal(e.Object, &now) != nil || json.Unmarshal(e.Original, &was) != nil {
+				t.Fatal("event without objects")
+			}
+			if now.Description != "new" || was.Description != "" || e.Principal != "user:test" || e.Time.IsZero() {
+				t.Errorf("got %+v", e)
+			}
+			k.say("deregister profiles.create,update,delete.aa,b\\1b")
+			k.expect("websocket.deregister.profiles.create,update,delete.aa,b\\1b")
+			s.putAll(t, &models.Profile{Name: "aa"})
+			k.say("register *.*.*")
+			k.expect("websocket.register.*.*.*")
+		})
+	}
+}
+
+func TestMalformedCommandsAreAnswered(t *testing.T) {
+	s, _ := workServer(t, "")
+	k := s.dial(t, userToken(t, s))
+	for _, command := range []string{"register profiles", "register a.b", "register ..", "register a.b.c.Eq(1)", "", "nonsense"} {
+		k.say(command)
+		_, e := k.hear()
+		if e.Type != "websocket" || e.Action != "error" {
+			t.Errorf("%q: got %+v", command, e)
+		}
+	}
+	s.putAll(t, &models.Profile{Name: "aa"})
+	k.say("register profiles.*.*")
+	k.expect("websocket.register.profiles.*.*")
+}
+
+// A machine token sees its machine, a profile token its profile, and both see
+// what clients post.
+func TestEventsAreFilteredByClaims(t *testing.T) {
+	s, _ := workServer(t, "")
+	m1, m2 := newMachineNamed("m1", "mine"), newMachineNamed("m2")
+	s.putAll(t, &models.Profile{Name: "mine"}, &models.Profile{Name: "other"}, m1, m2)
+	machine, err := s.MachineToken(m1.Key(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile, err := s.ProfileToken(m1.Key(), "mine", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byMachine, byProfile := s.dial(t, machine), s.dial(t, profile)
+	for _, k := range []*socket{byMachine, byProfile} {
+		k.say("register *.*.*")
+		k.expect("websocket.register.*.*.*")
+	}
+	s.putAll(t, &models.Profile{Name: "other"}, &models.Profile{Name: "mine"}, m2, m1)
+	resp := s.call(t, machine, "POST", "/events", `{"Type":"note","Action":"say","Key":"hello"}`)
+	if resp.StatusCode != http.StatusNoContent || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+		t.Errorf("POST /events: got %s, %s", resp.Status, resp.Header.Get("Content-Type"))
+	}
+	byMachine.expect("machines.update."+m1.Key(), "note.say.hello")
+	byProfile.expect("profiles.update.mine", "note.say.hello")
+	forged := `{"Type":"machines","Action":"update","Key":"` + m2.Key() + `"}`
+	if resp := s.call(t, machine, "POST", "/events", forged); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("forged event: got %s", resp.Status)
+	}
+}
+
+func (s *Server) call(t *testing.T, token, method, path, body string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL()+"/api/v3"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/json")
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(transport.CloseIdleConnections)
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// A reader that does not read must neither hold up others nor be kept.
+func TestSlowReaderIsDropped(t *testing.T) {
+	s, _ := workServer(t, "")
+	slow, quick := s.dial(t, userToken(t, s)), s.dial(t, userToken(t, s))
+	slow.say("register profiles.*.big")
+	slow.expect("websocket.register.profiles.*.big")
+	quick.say("register profiles.*.end")
+	quick.expect("websocket.register.profiles.*.end")
+	big := &models.Profile{Name: "big"}
+	big.Documentation = strings.Repeat("x", 200_000)
+	for range 4 * wsQueue {
+		s.putAll(t, big)
+		s.hub.mu.Lock()
+		left := len(s.hub.sessions)
+		s.hub.mu.Unlock()
+		if left == 1 {
+			break
+		}
+	}
+	s.putAll(t, &models.Profile{Name: "end"})
+	quick.expect("profiles.create.end")
+	_ = slow.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for {
+		if _, _, err := slow.conn.ReadMessage(); err != nil {
+			if strings.Contains(err.Error(), "timeout") {
+				t.Error("the slow reader was kept")
+			}
+			return
+		}
+	}
+}
+
+// Serve returns only when the sessions have ended.
+func TestServerEndsSessions(t *testing.T) {
+	s, stop := workServer(t, "")
+	k := s.dial(t, userToken(t, s))
+	k.say("register *.*.*")
+	k.expect("websocket.register.*.*.*")
+	stop()
+	if len(s.hub.sessions) != 0 {
+		t.Errorf("%d sessions left", len(s.hub.sessions))
+	}
+	_ = k.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, _, err := k.conn.ReadMessage(); err == nil {
+		t.Error("the socket is still open")
+	}
+}

@@ -1,0 +1,34 @@
+package endpoint
+
+// work is what makes machines run tasks: the state machine of machines and
+// jobs, the logs of jobs, and the websockets on which runners wait.
+type work struct {
+	hub  *hub
+	life *lifecycle
+	logs *jobLogs
+}
+
+func newWork(st *store) *work {
+	w := &work{
+		hub:  &hub{sessions: map[*session]struct{}{}},
+		life: &lifecycle{},
+		logs: &jobLogs{logs: map[string][]byte{}},
+	}
+	st.beforePut = w.life.beforePut
+	st.subscribe(w.hub.publish)
+	st.subscribe(w.logs.follow)
+	return w
+}
+
+// workRoutes are the routes of jobs and events; jobs are otherwise ordinary
+// objects.
+func (s *Server) workRoutes() []route {
+	return []route{
+		{"GET", "/ws", s.openSocket},
+		{"POST", "/events", s.postEvent},
+		{"POST", "/jobs", s.postJob},
+		{"GET", "/jobs/{key}/actions", s.getJobActions},
+		{"GET", "/jobs/{key}/log", s.getJobLog},
+		{"PUT", "/jobs/{key}/log", s.putJobLog},
+	}
+}
