@@ -80,7 +80,8 @@ func (s *Server) renderSource(t *tx, job *models.Job) (renderSource, error) {
 }
 
 // jobToken makes the token of a job whose task asks for more powers than its
-// machine has; for others the runner uses its own.
+// machine has; for others the runner uses its own. It is good until the job has
+// finished or failed.
 func (s *Server) jobToken(t *tx, job *models.Job) (string, error) {
 	if len(job.ExtraClaims) == 0 || s.store.compat313 {
 		return "", nil
@@ -94,7 +95,8 @@ func (s *Server) jobToken(t *tx, job *models.Job) (string, error) {
 		claims = append(claims, claim{c.Scope, c.Action, c.Specific})
 	}
 	return s.tokens.seal(grant{
-		Machine: m.Key(), Secret: m.(*models.Machine).Secret, Claims: claims, Expires: expiry(jobTokenLife(t, job)),
+		Machine: m.Key(), Job: job.Key(), Secret: m.(*models.Machine).Secret,
+		Claims: claims, Expires: expiry(jobTokenLife(t, job)),
 	})
 }
 
@@ -112,4 +114,14 @@ func jobTokenLife(t *tx, job *models.Job) time.Duration {
 		return machineTokenLife
 	}
 	return time.Duration(seconds) * time.Second
+}
+
+// jobPending says whether a job is still to be done.
+func (t *tx) jobPending(key string) bool {
+	rec := t.record("jobs", key)
+	if rec == nil {
+		return false
+	}
+	state := rec.head.(*models.Job).State
+	return state != models.JOB_FINISHED && state != models.JOB_FAILED
 }

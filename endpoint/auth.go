@@ -57,6 +57,9 @@ func (t *tx) redeem(g grant) (*principal, error) {
 	if rec != nil && rec.head.(*models.Machine).Secret != g.Secret {
 		return nil, revoked
 	}
+	if g.Job != "" && !t.jobPending(g.Job) {
+		return nil, revoked
+	}
 	return &principal{name: "runner:" + g.Machine, claims: g.Claims}, nil
 }
 

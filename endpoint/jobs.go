@@ -46,7 +46,15 @@ func (s *Server) postJob(w http.ResponseWriter, r *http.Request, p *principal) e
 		writeHeader(w, status)
 		return nil
 	}
-	return writeJSON(w, status, job)
+	raw, err := json.Marshal(job)
+	if err != nil {
+		return err
+	}
+	shown, err := s.store.present("jobs", raw)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, status, json.RawMessage(shown))
 }
 
 // next finds what the machine has to do next and stores the job for it. It

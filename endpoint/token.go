@@ -38,6 +38,7 @@ type grant struct {
 	User    string   `json:",omitempty"`
 	Roles   []string `json:",omitempty"` // if any, only these of the user's roles count
 	Machine string   `json:",omitempty"`
+	Job     string   `json:",omitempty"` // if any, the powers end with this job
 	Secret  string
 	Claims  []claim `json:",omitempty"` // of a machine; a user's come from the roles
 	Expires int64   // Unix seconds; the token is good until the end of that second
