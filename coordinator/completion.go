@@ -1,0 +1,240 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/hashicorp/go-hclog"
+
+	"muster/profile"
+)
+
+// RunJournal keeps the last run of the machine across restarts. SaveRun
+// returns only when the run is durable.
+type RunJournal interface {
+	LoadRun() (profile.Run, error)
+	SaveRun(profile.Run) error
+}
+
+// Completion watches one's own machine and records the result of its runs.
+type Completion struct {
+	Member  *profile.Member
+	Store   profile.Store
+	View    *profile.View
+	Machine profile.MachineStore
+	Journal RunJournal
+	Logger  hclog.Logger
+
+	last  profile.Run
+	began bool // a first look was taken
+}
+
+// resultsKept is how many rounds of results a record keeps.
+const resultsKept = 4
+
+// Run watches until ctx ends, and returns its cause; or until the member's
+// identity is lost. Trouble with the endpoint is outlived. first is the machine
+// as it was read before joining.
+func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
+	last, err := c.Journal.LoadRun()
+	if err != nil {
+		return fmt.Errorf("last run of the machine: %w", err)
+	}
+	c.last = last
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pending := &first // the machine as read already, not yet looked at
+	look := func(ctx context.Context, _ string) error {
+		var m profile.Machine
+		if pending != nil {
+			m = *pending
+		} else if m, err = c.Machine.Read(ctx); err != nil {
+			return fmt.Errorf("own machine: %w", err)
+		}
+		err := c.look(ctx, m)
+		if errors.Is(err, profile.ErrTwin) || errors.Is(err, profile.ErrForgotten) {
+			cancel(err)
+		}
+		if err == nil {
+			pending = nil
+		}
+		return err
+	}
+	if err := look(ctx, ""); err != nil {
+		c.Logger.Warn("completion is held up", "err", err)
+	}
+	follow := profile.Follow{Source: c.Machine, Since: first.Version, Look: look, Trouble: func(err error) {
+		if err != nil {
+			c.Logger.Warn("own machine cannot be watched", "err", err)
+		} else {
+			c.Logger.Info("own machine is watched again")
+		}
+	}}
+	return follow.Run(ctx)
+}
+
+// look takes note of the machine as it is now.
+func (c *Completion) look(ctx context.Context, m profile.Machine) error {
+	now, how := number(c.last, m, !c.began)
+	if how != goesOn {
+		round, err := c.roundOf(ctx, now, how)
+		if err != nil {
+			return err
+		}
+		now.Round = round
+		c.Logger.Info("run of the machine", "run", now.N, "round", now.Round, "workflow", now.Workflow, "state", now.State)
+	}
+	if now != c.last {
+		if err := c.Journal.SaveRun(now); err != nil {
+			return fmt.Errorf("keep the run: %w", err)
+		}
+		c.last = now
+	}
+	c.began = true
+	if now.Round == 0 {
+		return nil
+	}
+	if err := Record(ctx, c.Member, now); err != nil {
+		return fmt.Errorf("record the run: %w", err)
+	}
+	return Judge(ctx, c.Member, c.View, now.Round)
+}
+
+// roundOf says which round a run belongs to. The round is read after the run
+// was seen: a round that is opened between the two is not credited with a run
+// that began before it. A machine that was complete before its agent ever ran
+// belongs to no round, unless the seed accepts that.
+func (c *Completion) roundOf(ctx context.Context, run profile.Run, how beginning) (int, error) {
+	if how == unseenOld {
+		return run.Round, nil
+	}
+	params, err := c.Store.ReadParams(ctx, profile.ParamRound, profile.ParamBarriers)
+	if err != nil {
+		return 0, fmt.Errorf("read the round: %w", err)
+	}
+	d := &profile.Document{Params: params}
+	round, err := d.Round()
+	if err != nil {
+		return 0, err
+	}
+	if how == unseenNew && run.State == profile.Complete {
+		barrier, _, err := d.Barrier(profile.BarrierComplete, round.N)
+		if err != nil {
+			return 0, err
+		}
+		if !barrier.Criteria.AcceptComplete {
+			c.Logger.Warn("the machine was complete before its agent ever ran: that counts for no round; run its workflow again, or seed with --accept-complete")
+			return 0, nil
+		}
+	}
+	return round.N, nil
+}
+
+// Record writes the state of a run as the member's result for the run's round.
+// Complete is latched. A failed or stopped run that goes on takes its result
+// back. It writes nothing when the record says so already.
+func Record(ctx context.Context, member *profile.Member, run profile.Run) error {
+	_, err := member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
+		record, _, err := d.Record(member.UUID())
+		if err != nil {
+			return nil, err
+		}
+		key := strconv.Itoa(run.Round)
+		at := func(parts ...string) profile.Pointer {
+			return profile.At(profile.ParamMembers, append([]string{member.UUID()}, parts...)...)
+		}
+		result, known := record.Results[key]
+		c := &profile.Change{}
+		switch {
+		case result == run.State, result == profile.Complete, run.State == profile.Running && !known:
+			return nil, nil
+		case run.State == profile.Running:
+			c.Remove(at("results", key))
+		default:
+			c.Set(at("results", key), run.State)
+		}
+		c.Set(at("run"), run)
+		for old := range record.Results {
+			if n, err := strconv.Atoi(old); err == nil && n <= run.Round-resultsKept {
+				c.Remove(at("results", old))
+			}
+		}
+		return c, nil
+	})
+	return err
+}
+
+// Report records what a task of the workflow says about itself, for a member
+// that cannot watch its machine. Complete and failed belong to the round of the
+// running before them, whatever round it is by now. It returns that round.
+func Report(ctx context.Context, member *profile.Member, view *profile.View, said string) (int, error) {
+	var round int
+	_, err := member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
+		record, _, err := d.Record(member.UUID())
+		if err != nil {
+			return nil, err
+		}
+		if said == profile.Running {
+			c, run, err := reportRunning(d, member.UUID(), record)
+			round = run.Round
+			return c, err
+		}
+		run := record.Run
+		if round = run.Round; round == 0 {
+			return nil, fmt.Errorf("%w: nothing is running; `muster report running` comes first, at the start of the workflow", ErrUsage)
+		}
+		key := strconv.Itoa(round)
+		if run.State == said || record.Results[key] == profile.Complete {
+			return nil, nil
+		}
+		run.State = said
+		at := profile.At(profile.ParamMembers, member.UUID(), "run")
+		c := &profile.Change{}
+		c.TestAsRead(d, at+"/round")
+		c.Set(at, run)
+		c.Set(profile.At(profile.ParamMembers, member.UUID(), "results", key), said)
+		return c, nil
+	})
+	if err != nil {
+		return round, err
+	}
+	return round, Judge(ctx, member, view, round)
+}
+
+// reportRunning begins a run in the round of now, which the change tests.
+func reportRunning(d *profile.Document, uuid string, record profile.Record) (*profile.Change, profile.Run, error) {
+	round, err := d.Round()
+	if err != nil {
+		return nil, record.Run, err
+	}
+	run := profile.Run{N: record.Run.N + 1, Round: round.N, Workflow: round.Workflow, State: profile.Running}
+	c := &profile.Change{}
+	c.TestAsRead(d, profile.At(profile.ParamRound, "n"))
+	c.Set(profile.At(profile.ParamMembers, uuid, "run"), run)
+	if result, known := record.Results[strconv.Itoa(round.N)]; known && result != profile.Complete {
+		c.Remove(profile.At(profile.ParamMembers, uuid, "results", strconv.Itoa(round.N)))
+	}
+	return c, run, nil
+}
+
+// membersOf decodes the records that d has, for judging.
+func membersOf(d *profile.Document) (map[string]profile.Record, error) {
+	records, err := d.Members()
+	if err != nil {
+		var raw map[string]json.RawMessage
+		if json.Unmarshal(d.Params[profile.ParamMembers], &raw) != nil {
+			return nil, err
+		}
+		// One record edited by hand must not hide the others: it counts as not joined.
+		records = make(map[string]profile.Record, len(raw))
+		for uuid := range raw {
+			if r, _, err := d.Record(uuid); err == nil {
+				records[uuid] = r
+			}
+		}
+	}
+	return records, nil
+}

@@ -1,0 +1,98 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"muster/profile"
+)
+
+// Outcome is the recorded verdict of a round, or how far it has come.
+type Outcome struct {
+	Round   int      `json:"round"`
+	Verdict string   `json:"verdict"` // "" while open
+	Done    int      `json:"done"`
+	Total   int      `json:"total"`
+	Missing []string `json:"missing"` // names; of machines that have not joined, UUIDs
+	Failed  []string `json:"failed"`
+	Stopped []string `json:"stopped"`
+}
+
+// Wait blocks until round has a recorded verdict and returns it. The error is
+// nil for complete and partial only. progress, which may be nil, is told
+// whenever the count that is known changes. ctx bounds the wait.
+func Wait(ctx context.Context, view *profile.View, round int, progress func(Outcome)) (Outcome, error) {
+	var seen uint64
+	var told string
+	var out Outcome
+	for {
+		d, n, err := view.Wait(ctx, seen)
+		if err != nil {
+			return out, err
+		}
+		seen = n
+		if d.Escaped() {
+			return out, fmt.Errorf("%w: %s is %s; clear it to wait again", ErrBrokenOut, profile.ParamEscape, d.Params[profile.ParamEscape])
+		}
+		barrier, planted, err := d.Barrier(profile.BarrierComplete, round)
+		if err != nil {
+			return out, err
+		}
+		if !planted {
+			return out, fmt.Errorf("%w: round %d is not in the profile any more", ErrSuperseded, round)
+		}
+		if err := checkCriteria(barrier.Criteria); err != nil {
+			return out, err
+		}
+		out = Standing(d, round, barrier)
+		if out.Verdict != "" {
+			return out, out.err()
+		}
+		if text := fmt.Sprint(out); progress != nil && text != told {
+			told = text
+			progress(out)
+		}
+	}
+}
+
+// Standing says how far round has come in the state d.
+func Standing(d *profile.Document, round int, barrier profile.Barrier) Outcome {
+	out := Outcome{Round: round, Verdict: barrier.Verdict, Missing: []string{}, Failed: []string{}, Stopped: []string{}}
+	records, _ := membersOf(d)
+	names := func(uuids []string) []string {
+		list := make([]string, len(uuids))
+		for i, uuid := range uuids {
+			if list[i] = uuid; records[uuid].Name != "" {
+				list[i] = records[uuid].Name
+			}
+		}
+		return list
+	}
+	t, err := Count(d, round)
+	if err == nil {
+		out.Done, out.Total = len(t.Done), t.Total
+		out.Missing, out.Failed, out.Stopped = names(t.Missing), names(t.Failed), names(t.Stopped)
+	}
+	if barrier.Verdict != "" {
+		// the verdict is the truth; the records that are known may be older
+		out.Missing, out.Failed = names(barrier.Missing), names(barrier.Failed)
+		out.Done = out.Total - len(out.Missing) - len(out.Failed)
+	}
+	return out
+}
+
+func (o Outcome) err() error {
+	switch o.Verdict {
+	case profile.VerdictComplete, profile.VerdictPartial:
+		return nil
+	case profile.VerdictFailed:
+		return fmt.Errorf("%w: round %d: %s", ErrPeerFailed, o.Round, strings.Join(o.Failed, ", "))
+	case profile.VerdictSuperseded:
+		return fmt.Errorf("%w: round %d", ErrSuperseded, o.Round)
+	case profile.VerdictExpired:
+		return fmt.Errorf("%w: round %d", ErrExpired, o.Round)
+	}
+	return fmt.Errorf("%w: round %d has the verdict %q, which this version does not know", profile.ErrMalformed, o.Round, o.Verdict)
+}
+

@@ -1,0 +1,52 @@
+package election
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"muster/profile"
+)
+
+// rank is this member's place, from 0, among the expected members that hold no
+// slot of role: the i-th goes for the i-th free slot, so that nobody races as
+// long as everybody is there. Members that the seed did not list come last.
+func (e *Elector) rank(d *profile.Document, role string) (int, error) {
+	expected, err := d.Expected()
+	if err != nil {
+		return 0, err
+	}
+	slots, err := d.Slots()
+	if err != nil {
+		return 0, err
+	}
+	round, err := d.Round()
+	if err != nil {
+		return 0, err
+	}
+	holders := map[string]bool{}
+	for _, s := range slots[role] {
+		holders[s.Holder] = true
+	}
+	me := e.cfg.Member.UUID()
+	mine, place, listed := order(me, round.N), 0, false
+	for _, uuid := range expected.Members {
+		switch {
+		case uuid == me:
+			listed = true
+		case !holders[uuid] && order(uuid, round.N) < mine:
+			place++
+		}
+	}
+	if !listed {
+		return len(expected.Members), nil
+	}
+	return place, nil
+}
+
+// order spreads members evenly and differently in every round. The UUID decides
+// between equals.
+func order(uuid string, round int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", uuid, round))
+	return fmt.Sprintf("%016x/%s", binary.BigEndian.Uint64(sum[:]), uuid)
+}
