@@ -1,0 +1,182 @@
+// Package config turns defaults, the configuration file, the environment and
+// flags into one checked struct that knows where each value came from.
+//
+// Later sources win: defaults, file, environment, flags. A key that is not
+// known is an error, and all faults are reported at once. The package reads
+// only the one file and the variables that it is given.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v2"
+)
+
+// DefaultFile is the configuration file that is read if no other is named.
+const DefaultFile = "/etc/muster/muster.yaml"
+
+// Config is what the commands need to know. Empty strings mean "not set".
+type Config struct {
+	Endpoint         string // URL of the DRP endpoint
+	Profile          string // name of the cluster profile
+	UUID             string // of this host's DRP machine
+	Name             string // of this member, if the machine's cannot be read
+	CAFile           string // PEM certificates that may vouch for the endpoint
+	Fingerprint      string // SHA-256 of the endpoint's certificate, pinned
+	Insecure         bool   // the endpoint is not verified
+	ProfileTokenFile string
+	MachineTokenFile string
+	StateDir         string
+	Socket           string
+	LogLevel         string // trace, debug, info, warn or error
+
+	origins map[string]string
+}
+
+// field is one setting: its key in the file and as a flag (with - for _), and
+// the environment variables that set it, in order of preference.
+type field struct {
+	key  string
+	env  []string
+	text func(*Config) *string
+	flag func(*Config) *bool
+}
+
+var fields = []field{
+	{key: "endpoint", env: []string{"MUSTER_ENDPOINT", "RS_ENDPOINT"}, text: func(c *Config) *string { return &c.Endpoint }},
+	{key: "profile", env: []string{"MUSTER_PROFILE"}, text: func(c *Config) *string { return &c.Profile }},
+	{key: "uuid", env: []string{"MUSTER_UUID", "RS_UUID"}, text: func(c *Config) *string { return &c.UUID }},
+	{key: "name", env: []string{"MUSTER_NAME"}, text: func(c *Config) *string { return &c.Name }},
+	{key: "ca_file", env: []string{"MUSTER_CA_FILE", "RS_CA_CERT"}, text: func(c *Config) *string { return &c.CAFile }},
+	{key: "fingerprint", env: []string{"MUSTER_FINGERPRINT"}, text: func(c *Config) *string { return &c.Fingerprint }},
+	{key: "insecure", env: []string{"MUSTER_INSECURE"}, flag: func(c *Config) *bool { return &c.Insecure }},
+	{key: "profile_token_file", env: []string{"MUSTER_PROFILE_TOKEN_FILE"}, text: func(c *Config) *string { return &c.ProfileTokenFile }},
+	{key: "machine_token_file", env: []string{"MUSTER_MACHINE_TOKEN_FILE"}, text: func(c *Config) *string { return &c.MachineTokenFile }},
+	{key: "state_dir", env: []string{"MUSTER_STATE_DIR"}, text: func(c *Config) *string { return &c.StateDir }},
+	{key: "socket", env: []string{"MUSTER_SOCKET"}, text: func(c *Config) *string { return &c.Socket }},
+	{key: "log_level", env: []string{"MUSTER_LOG_LEVEL"}, text: func(c *Config) *string { return &c.LogLevel }},
+}
+
+// Keys returns the known keys of the file.
+func Keys() []string {
+	keys := make([]string, len(fields))
+	for i, f := range fields {
+		keys[i] = f.key
+	}
+	return keys
+}
+
+// ErrInvalid is wrapped by every error of this package.
+var ErrInvalid = errors.New("config")
+
+// Load reads the configuration. file may be "": then DefaultFile is read if it
+// exists. getenv is os.Getenv; flags holds the flags that were given, by key.
+func Load(file string, getenv func(string) string, flags map[string]string) (Config, error) {
+	c := Config{LogLevel: "info", StateDir: "/var/lib/muster", Socket: "/run/muster/muster.sock", origins: map[string]string{}}
+	var faults []error
+	values, err := readFile(file)
+	if err != nil {
+		faults = append(faults, err)
+	}
+	named := file
+	if named == "" {
+		named = DefaultFile
+	}
+	for _, f := range fields {
+		if v, ok := values[f.key]; ok {
+			faults = append(faults, c.set(f, v, "file "+named))
+		}
+		for _, name := range slices.Backward(f.env) {
+			if v := getenv(name); v != "" {
+				faults = append(faults, c.set(f, v, "environment "+name))
+			}
+		}
+		if v, ok := flags[f.key]; ok {
+			faults = append(faults, c.set(f, v, "flag --"+strings.ReplaceAll(f.key, "_", "-")))
+		}
+	}
+	if c.ProfileTokenFile == "" {
+		c.ProfileTokenFile = filepath.Join(c.StateDir, "credentials", "profile.token")
+	}
+	if c.MachineTokenFile == "" {
+		c.MachineTokenFile = filepath.Join(c.StateDir, "credentials", "machine.token")
+	}
+	if !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, c.LogLevel) {
+		faults = append(faults, fmt.Errorf("log_level (%s): expected trace, debug, info, warn or error, found %q", c.Origin("log_level"), c.LogLevel))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return c, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return c, nil
+}
+
+// Origin says where the value of key came from.
+func (c Config) Origin(key string) string {
+	if o := c.origins[key]; o != "" {
+		return o
+	}
+	return "default"
+}
+
+// Require returns an error that names every one of keys that is not set, and
+// how to set it.
+func (c Config) Require(keys ...string) error {
+	var faults []error
+	for _, f := range fields {
+		if slices.Contains(keys, f.key) && f.text != nil && *f.text(&c) == "" {
+			faults = append(faults, fmt.Errorf("%s is not set: write it into %s, set %s, or give --%s", f.key, DefaultFile, strings.Join(f.env, " or "), strings.ReplaceAll(f.key, "_", "-")))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+func (c *Config) set(f field, value, origin string) error {
+	c.origins[f.key] = origin
+	if f.text != nil {
+		*f.text(c) = value
+		return nil
+	}
+	v, err := strconv.ParseBool(value)
+	if err != nil {
+		return fmt.Errorf("%s (%s): expected true or false, found %q", f.key, origin, value)
+	}
+	*f.flag(c) = v
+	return nil
+}
+
+// readFile returns the settings of the file as text.
+func readFile(name string) (map[string]string, error) {
+	explicit := name != ""
+	if !explicit {
+		name = DefaultFile
+	}
+	raw, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) && !explicit {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	values := map[string]string{} // as text: a fingerprint of digits is no number
+	if err := yaml.UnmarshalStrict(raw, &values); err != nil {
+		return nil, fmt.Errorf("%s: expected lines of the form `key: value`: %w", name, err)
+	}
+	var faults []error
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(Keys(), key) {
+			faults = append(faults, fmt.Errorf("%s: unknown key %q; known are %s", name, key, strings.Join(Keys(), ", ")))
+		}
+	}
+	return values, errors.Join(faults...)
+}

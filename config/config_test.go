@@ -1,0 +1,85 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"muster/config"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "muster.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestLaterSourcesWinAndOriginsAreKnown(t *testing.T) {
+	name := write(t, "endpoint: https://file:8092\nprofile: from-file\nuuid: from-file\n")
+	env := map[string]string{"RS_ENDPOINT": "https://rs:8092", "MUSTER_ENDPOINT": "https://env:8092", "MUSTER_PROFILE": "from-env"}
+	c, err := config.Load(name, func(k string) string { return env[k] }, map[string]string{"profile": "from-flag"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ key, got, want, origin string }{
+		{"endpoint", c.Endpoint, "https://env:8092", "environment MUSTER_ENDPOINT"},
+		{"profile", c.Profile, "from-flag", "flag --profile"},
+		{"uuid", c.UUID, "from-file", "file " + name},
+		{"state_dir", c.StateDir, "/var/lib/muster", "default"},
+	} {
+		if row.got != row.want || c.Origin(row.key) != row.origin {
+			t.Errorf("%s = %q from %q, want %q from %q", row.key, row.got, c.Origin(row.key), row.want, row.origin)
+		}
+	}
+}
+
+func TestAFingerprintOfDigitsStaysText(t *testing.T) {
+	digits := strings.Repeat("12345678", 8)
+	for _, text := range []string{digits, "1e5", "0x10"} {
+		c, err := config.Load(write(t, "fingerprint: "+text+"\n"), func(string) string { return "" }, nil)
+		if err != nil || c.Fingerprint != text {
+			t.Errorf("fingerprint %s read as %q, %v", text, c.Fingerprint, err)
+		}
+	}
+}
+
+func TestAllFaultsAreReportedAtOnce(t *testing.T) {
+	name := write(t, "endpont: x\nsocket_: y\nlog_level: loud\ninsecure: perhaps\n")
+	_, err := config.Load(name, func(string) string { return "" }, nil)
+	if !errors.Is(err, config.ErrInvalid) {
+		t.Fatalf("got %v, want ErrInvalid", err)
+	}
+	for _, want := range []string{`unknown key "endpont"`, `unknown key "socket_"`, "log_level (file", `"loud"`, `"perhaps"`, "endpoint, profile"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestBrokenFilesAreNamed(t *testing.T) {
+	for _, text := range []string{"endpoint", "endpoint: [1, 2]\n", "endpoint: a\nendpoint: b\n", "{"} {
+		name := write(t, text)
+		if _, err := config.Load(name, func(string) string { return "" }, nil); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%q: got %v, want an error that names the file", text, err)
+		}
+	}
+	if _, err := config.Load("/does/not/exist", func(string) string { return "" }, nil); err == nil {
+		t.Error("a named file that does not exist is no error")
+	}
+}
+
+func TestRequireNamesWhatIsMissingAndHowToSetIt(t *testing.T) {
+	c, err := config.Load("", func(string) string { return "" }, map[string]string{"endpoint": "https://x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Require("endpoint", "profile", "uuid")
+	if err == nil || strings.Contains(err.Error(), "endpoint is not set") || !strings.Contains(err.Error(), "--profile") || !strings.Contains(err.Error(), "RS_UUID") {
+		t.Errorf("got %v", err)
+	}
+}
