@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxBody   = 16 << 20
+	maxBody   = 8 << 20
 	readTime  = 30 * time.Second // for a body to arrive
 	writeTime = 60 * time.Second // for an answer to leave
 )

@@ -2,8 +2,13 @@ package endpoint_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"runtime"
 	"strings"
@@ -82,6 +87,105 @@ func status(err error) int {
 	return -1
 }
 
+// answer is what a raw request got.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// caller sends raw requests with one credential.
+type caller struct {
+	t    *testing.T
+	url  string
+	auth string // Authorization header
+	http *http.Client
+}
+
+// as returns a caller with a token, verifying the server's certificate.
+func as(t *testing.T, s *endpoint.Server, token string) caller {
+	t.Helper()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(s.CertPEM()) {
+		t.Fatal("no certificate")
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return caller{t, s.URL() + "/api/v3", "Bearer " + token, &http.Client{Transport: transport}}
+}
+
+// asAdmin returns a caller with a token of the default user.
+func asAdmin(t *testing.T, s *endpoint.Server) caller {
+	t.Helper()
+	token, err := s.UserToken(endpoint.DefaultUser, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return as(t, s, token)
+}
+
+// do sends a request; headers are name, value pairs.
+func (c caller) do(method, path, body string, headers ...string) answer {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", c.auth)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		c.t.Errorf("%s %s: %v", method, path, err)
+		return answer{}
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Errorf("%s %s: %v", method, path, err)
+	}
+	if kind := resp.Header.Get("Content-Type"); !strings.HasPrefix(kind, "application/json") {
+		c.t.Errorf("%s %s answers with content type %q", method, path, kind)
+	}
+	return answer{resp.StatusCode, resp.Header, string(got)}
+}
+
+// must is do for a request that has to succeed.
+func (c caller) must(method, path, body string) answer {
+	c.t.Helper()
+	got := c.do(method, path, body)
+	if got.status/100 != 2 {
+		c.t.Fatalf("%s %s: %d %s", method, path, got.status, got.body)
+	}
+	return got
+}
+
+// fault decodes the error in an answer.
+func (a answer) fault(t *testing.T) models.Error {
+	t.Helper()
+	var e models.Error
+	if err := json.Unmarshal([]byte(a.body), &e); err != nil {
+		t.Errorf("error body %q: %v", a.body, err)
+	}
+	if e.Code != a.status || e.Messages == nil {
+		t.Errorf("status %d with body %s", a.status, a.body)
+	}
+	return e
+}
+
+const nodeID = "11111111-2222-4333-8444-555555555555"
+
+// plant creates the profile c1 and the machine node-1 that carries it.
+func plant(c caller) {
+	c.t.Helper()
+	c.must("POST", "/profiles", `{"Name":"c1","Params":{"cluster/profile":"c1","cas":0}}`)
+	c.must("POST", "/machines", `{"Name":"node-1","Uuid":"`+nodeID+`","Profiles":["c1"]}`)
+}
+
 func TestClientCreatesReadsAndDeletes(t *testing.T) {
 	c := admin(t, start(t, ""))
 	m := &models.Machine{}
@@ -107,5 +211,15 @@ func TestClientCreatesReadsAndDeletes(t *testing.T) {
 	}
 	if _, err := c.GetModel("machines", m.Key()); status(err) != 404 || !strings.Contains(err.Error(), "Not Found") {
 		t.Errorf("deleted machine: %v", err)
+	}
+}
+
+// waitFor polls a condition that must come true soon.
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("condition never came true")
+		}
 	}
 }

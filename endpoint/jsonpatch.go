@@ -15,7 +15,7 @@ import (
 const (
 	maxPatchOps   = 4096
 	maxPathDepth  = 64
-	maxPatchBytes = 2 * maxBody // everything that its ops add, move and copy
+	maxPatchBytes = maxBody // everything that its ops add, move and copy
 )
 
 // patchOp is one operation of an RFC 6902 JSON Patch. Decoding it once, here,

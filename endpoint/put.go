@@ -19,6 +19,9 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 	}
 	setDefaults(head)
 	old := t.record(prefix, head.Key())
+	if m, ok := head.(*models.Machine); ok && m.Locked && t.byUser() && old != nil && old.head.(*models.Machine).Locked {
+		return nil, locked(old)
+	}
 	t.stamp(head, old)
 	if hook := t.s.beforePut; hook != nil && (prefix == "machines" || prefix == "jobs") {
 		var was models.Model
@@ -76,7 +79,7 @@ func (t *tx) stamp(head models.Model, old *record) {
 		return
 	}
 	now := time.Now().UTC()
-	user, byUser := strings.CutPrefix(t.principal, "user:")
+	user := strings.TrimPrefix(t.principal, "user:")
 	if u, ok := head.(*models.User); ok && !t.passwords {
 		u.PasswordHash = nil
 		if old != nil {
@@ -86,7 +89,7 @@ func (t *tx) stamp(head models.Model, old *record) {
 	a.SetReadOnly(false)
 	a.SetCreatedAt(now)
 	a.SetCreatedBy(user)
-	if !byUser {
+	if !t.byUser() {
 		a.SetCreatedBy("")
 	}
 	a.SetLastModifiedBy("")
@@ -96,7 +99,7 @@ func (t *tx) stamp(head models.Model, old *record) {
 		a.SetCreatedBy(was.GetCreatedBy())
 		a.SetLastModifiedBy(was.GetLastModifiedBy())
 	}
-	if byUser {
+	if t.byUser() {
 		a.SetLastModifiedBy(user)
 	}
 	a.SetLastModifiedAt(now)

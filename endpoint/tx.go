@@ -3,6 +3,8 @@ package endpoint
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -34,12 +36,14 @@ func (t *tx) find(prefix, key string) *record {
 	if rec := t.record(prefix, key); rec != nil {
 		return rec
 	}
+	if prefix == "machines" {
+		if rec := t.record(prefix, strings.ToLower(strings.TrimPrefix(key, "Uuid:"))); rec != nil {
+			return rec
+		}
+	}
 	name, ok := strings.CutPrefix(key, "Name:")
 	if !ok {
-		if name, ok = strings.CutPrefix(key, "Uuid:"); ok || prefix != "machines" {
-			return t.record(prefix, name)
-		}
-		return t.record(prefix, strings.ToLower(key))
+		return nil
 	}
 	for _, rec := range t.records(prefix) {
 		if nameOf(rec.head) == name {
@@ -97,6 +101,18 @@ func (t *tx) put(m models.Model) error {
 	if err != nil {
 		return err
 	}
+	if p, ok := m.(models.Paramer); ok {
+		// Params that were only read and put back keep the numbers of the client,
+		// which a Go value may have rounded.
+		if old := t.record(m.Prefix(), m.Key()); old != nil {
+			var was map[string]any
+			if json.Unmarshal(old.params, &was) == nil && reflect.DeepEqual(was, p.GetParams()) {
+				if raw, err = withMembers(raw, map[string][]byte{"Params": old.params}); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	_, err = t.putRaw(m.Prefix(), raw)
 	return err
 }
@@ -107,8 +123,11 @@ func (t *tx) delete(prefix, key string) error {
 	if rec == nil {
 		return notFound(prefix, key)
 	}
+	if m, ok := rec.head.(*models.Machine); ok && m.Locked && t.byUser() {
+		return locked(rec)
+	}
 	if users := t.usersOf(rec); len(users) > 0 {
-		return &models.Error{Model: prefix, Key: rec.key, Type: "ValidationError", Code: 422, Messages: users}
+		return invalid(rec, users)
 	}
 	t.stage(id{prefix, rec.key}, nil)
 	return nil
@@ -122,4 +141,12 @@ func (t *tx) stage(what id, rec *record) {
 		t.order = append(t.order, what)
 	}
 	t.staged[what] = rec
+}
+
+// byUser reports whether a user, and no machine, changes the store.
+func (t *tx) byUser() bool { return strings.HasPrefix(t.principal, "user:") }
+
+// locked is the answer to users who change a locked machine.
+func locked(rec *record) *models.Error {
+	return &models.Error{Model: "machines", Key: rec.key, Code: http.StatusForbidden, Messages: []string{"Locked"}}
 }
