@@ -17,7 +17,9 @@
 //
 // What it does not do: it keeps nothing on disk, knows no licences, no DHCP, no
 // files and no plugins, and does not check that workflows, stages and tasks name
-// one another correctly when they are stored. Where DRP leaks (it echoes refused
+// one another correctly when they are stored, but when a machine is given a
+// workflow. Stages hold plain tasks only; there are no work orders and no filters
+// in event registrations. Where DRP leaks (it echoes refused
 // tokens, prints params into patch errors, answers HEAD without a claim), this
 // endpoint does not.
 //

@@ -213,10 +213,9 @@ func TestSlowReaderIsDropped(t *testing.T) {
 	slow.expect("websocket.register.profiles.*.big")
 	quick.say("register profiles.*.end")
 	quick.expect("websocket.register.profiles.*.end")
-	big := &models.Profile{Name: "big"}
-	big.Documentation = strings.Repeat("x", 200_000)
+	big, _ := json.Marshal(strings.Repeat("x", 100_000))
 	for range 4 * wsQueue {
-		s.putAll(t, big)
+		s.hub.publish(event{Type: "profiles", Action: "update", Key: "big", Object: big})
 		s.hub.mu.Lock()
 		left := len(s.hub.sessions)
 		s.hub.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 // features are what this endpoint has of the features that DRP lists in /info.
 var features = []string{
 	"api-v3", "sane-exit-codes", "workflows", "roles", "slim-objects", "partial-objects",
-	"sprig", "regex-string-filters", "default-workflow", "independent-jobs",
+	"sprig", "regex-string-filters",
 }
 
 // getInfo answers GET /info.

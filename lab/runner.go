@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,10 +13,15 @@ import (
 	"gitlab.com/rackn/provision/v4/agent"
 	"gitlab.com/rackn/provision/v4/api"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/internal/backoff"
 )
 
 // maxSocketPath is how long the path of a unix socket may be, everywhere.
 const maxSocketPath = 103
+
+// contactWait is how long a runner tries to reach its endpoint at the start.
+const contactWait = 30 * time.Second
 
 // defaultStopWait is long enough for a runner to report the task that it ends.
 const defaultStopWait = 5 * time.Second
@@ -56,7 +62,7 @@ type RunnerConfig struct {
 // what the script left in the background lives on, so start the process in a
 // process group of its own and kill the group afterwards.
 //
-// It returns nil when ctx ends, and also when a task tells the runner to stop,
+// It returns nil when ctx ends while the agent runs, and also when a task tells the runner to stop,
 // to power off or to reboot, or when the machine's boot environment changes:
 // where a machine would do that and start a runner again, the caller may do so.
 // A machine on which a task failed or stayed incomplete is not runnable; the
@@ -70,8 +76,8 @@ func RunRunner(ctx context.Context, cfg RunnerConfig) error {
 		return fmt.Errorf("runner: open session: %w", err)
 	}
 	defer client.Close()
-	m := &models.Machine{}
-	if err := client.Req().Context(ctx).UrlFor("machines", cfg.Machine).Do(m); err != nil {
+	m, err := firstContact(ctx, client, cfg.Machine)
+	if err != nil {
 		return fmt.Errorf("runner: read machine %s: %w", cfg.Machine, err)
 	}
 	a, err := agent.New(client, m, false, false, false, cfg.Log)
@@ -94,6 +100,24 @@ func RunRunner(ctx context.Context, cfg RunnerConfig) error {
 	case <-time.After(cfg.StopWait):
 	}
 	return nil
+}
+
+// firstContact reads the machine. It is patient with an endpoint that does not
+// answer yet: where many runners start at once, the client's second for a TLS
+// handshake is short.
+func firstContact(ctx context.Context, client *api.Client, uuid string) (*models.Machine, error) {
+	ctx, cancel := context.WithTimeout(ctx, contactWait)
+	defer cancel()
+	for pause := backoff.New(time.Second, 5*time.Second, rand.Float64); ; {
+		m := &models.Machine{}
+		err := client.Req().Context(ctx).UrlFor("machines", uuid).Do(m)
+		if e, ok := errors.AsType[*models.Error](err); !ok || e.Code != 0 {
+			return m, err
+		}
+		if backoff.Sleep(ctx, pause.Next()) != nil {
+			return nil, err
+		}
+	}
 }
 
 // prepare checks the configuration, fills its defaults and sets up what the
