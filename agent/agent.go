@@ -1,0 +1,224 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"muster/coordinator"
+	"muster/election"
+	"muster/facts"
+	"muster/internal/backoff"
+	"muster/profile"
+)
+
+// ErrUsage means that what was asked for makes no sense on this host.
+var ErrUsage = errors.New("agent: usage")
+
+// Config is what an Agent needs. Fields are required unless they say otherwise.
+type Config struct {
+	Profile  string // name of the cluster profile
+	UUID     string // of this host's DRP machine
+	Name     string // of the member, if the machine cannot be read; "" takes the host name
+	Store    profile.Store
+	Machine  profile.MachineStore // nil without a machine token
+	StateDir string
+	Socket   string // path of the local socket; "" serves none
+	Version  string // of the program
+	NewLife  bool   // take the member's record over from whoever has it
+	Logger   hclog.Logger
+}
+
+// Agent is one machine's member of the cluster. Open makes it, Join takes part,
+// Run works until told to stop, Close releases the state directory.
+type Agent struct {
+	cfg     Config
+	log     hclog.Logger
+	dir     *StateDir
+	view    *profile.View
+	member  *profile.Member
+	machine profile.Machine // as read before joining
+	steps   sync.Mutex      // guards the notes of steps
+
+	mu      sync.Mutex
+	trouble error // why the profile cannot be watched, or nil
+}
+
+// Open locks the state directory. ErrLocked and ErrState say why it cannot be
+// used.
+func Open(cfg Config) (*Agent, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = hclog.NewNullLogger()
+	}
+	dir, err := OpenStateDir(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	return &Agent{cfg: cfg, log: cfg.Logger, dir: dir}, nil
+}
+
+// Close releases the state directory. Call it after Run has returned.
+func (a *Agent) Close() error { return a.dir.Close() }
+
+// seedPoll is how often an agent looks whether its profile is seeded by now.
+const seedPoll = 5 * time.Second
+
+// Join makes this machine a member. With wait it outlives an endpoint that
+// cannot be reached and a profile that is not seeded yet, saying so; without,
+// these are errors. Other errors are those of profile.Member.Join.
+func (a *Agent) Join(ctx context.Context, wait bool) error {
+	state, err := a.dir.Load()
+	if err != nil {
+		return err
+	}
+	if state.UUID != "" && state.UUID != a.cfg.UUID || state.Profile != "" && state.Profile != a.cfg.Profile {
+		return fmt.Errorf("%w: %s belongs to machine %s in profile %q, but this is machine %s in profile %q: one cluster a host, one state directory a machine; name another directory, or remove this one",
+			ErrState, a.cfg.StateDir, state.UUID, state.Profile, a.cfg.UUID, a.cfg.Profile)
+	}
+	state.UUID, state.Profile = a.cfg.UUID, a.cfg.Profile
+	d, err := a.firstRead(ctx, wait)
+	if err != nil {
+		return err
+	}
+	a.view = profile.NewView(d)
+	a.member = profile.NewMember(profile.MemberConfig{Store: a.cfg.Store, View: a.view, Journal: a.dir, State: state})
+	joining, err := a.introduce(ctx)
+	if err != nil {
+		return err
+	}
+	d, err = a.member.Join(ctx, joining)
+	if err != nil {
+		return fmt.Errorf("join %q: %w", a.cfg.Profile, err)
+	}
+	a.log.Info("joined", "profile", d.Name, "machine", a.cfg.UUID, "name", joining.Name)
+	return nil
+}
+
+// firstRead reads the profile until it is seeded.
+func (a *Agent) firstRead(ctx context.Context, wait bool) (*profile.Document, error) {
+	retry := backoff.New(seedPoll/5, seedPoll, random)
+	said := ""
+	for {
+		d, err := a.cfg.Store.Read(ctx)
+		if err == nil {
+			err = d.Check()
+		}
+		if err == nil || !wait || !errors.Is(err, profile.ErrNotSeeded) && !errors.Is(err, profile.ErrUnavailable) {
+			return d, err
+		}
+		if text := err.Error(); text != said {
+			a.log.Warn("waiting to join", "err", err)
+			said = text
+		}
+		if err := backoff.Sleep(ctx, retry.Next()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// introduce collects what this member says about itself.
+func (a *Agent) introduce(ctx context.Context) (profile.Joining, error) {
+	sheet, err := facts.Collect(ctx, facts.Config{AgentVersion: a.cfg.Version})
+	if err != nil {
+		return profile.Joining{}, fmt.Errorf("facts: %w", err)
+	}
+	for source, fault := range sheet.Errors {
+		a.log.Warn("a fact is missing", "source", source, "err", fault)
+	}
+	hardware, err := facts.HardwareID(ctx)
+	if err != nil {
+		return profile.Joining{}, fmt.Errorf("hardware id: %w", err)
+	}
+	j := profile.Joining{
+		Name: a.cfg.Name, Address: facts.PrimaryAddress(sheet), Version: a.cfg.Version, Hardware: hardware,
+		Facts:   func(budget int) (json.RawMessage, error) { return sheet.Fit(budget) },
+		NewLife: a.cfg.NewLife,
+	}
+	if a.cfg.Machine != nil {
+		m, err := a.cfg.Machine.Read(ctx)
+		if err != nil {
+			return j, fmt.Errorf("own machine: %w", err)
+		}
+		a.machine = m
+		j.Name = m.Name
+		if m.Address != "" {
+			j.Address = m.Address
+		}
+	}
+	if j.Name == "" {
+		if j.Name, err = os.Hostname(); err != nil {
+			return j, fmt.Errorf("host name: %w", err)
+		}
+	}
+	return j, nil
+}
+
+// Run works as an agent until ctx ends, and then returns its cause: it competes
+// for slots and serves the socket. It returns early with the error of whatever
+// cannot go on. Join comes first.
+func (a *Agent) Run(ctx context.Context) error {
+	listener, err := a.listen()
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	a.loops(ctx, g)
+	elector := election.New(election.Config{
+		Member: a.member, View: a.view, Machine: a.cfg.Machine, Marked: a.machine.Leader, Logger: a.log.Named("election"),
+	})
+	g.Go(func() error { return elector.Run(ctx) })
+	g.Go(func() error { return a.serve(ctx, listener) })
+	return g.Wait()
+}
+
+// Do works as the member for the time of one command, without an agent: it
+// keeps watch and completion going while do runs, and competes for nothing.
+func (a *Agent) Do(ctx context.Context, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	g, ctx := errgroup.WithContext(ctx)
+	a.loops(ctx, g)
+	done := errors.New("the command has ended")
+	var result error
+	g.Go(func() error {
+		result = do(ctx)
+		cancel(done)
+		return nil
+	})
+	if err := g.Wait(); err != nil && !errors.Is(err, done) && !errors.Is(err, context.Canceled) {
+		return errors.Join(result, err)
+	}
+	return result
+}
+
+// loops starts what every member keeps doing.
+func (a *Agent) loops(ctx context.Context, g *errgroup.Group) {
+	log := a.log.Named("coordinator")
+	g.Go(func() error { return profile.Watch(ctx, a.cfg.Store, a.view, a.watchTrouble) })
+	referee := coordinator.Referee{Member: a.member, Store: a.cfg.Store, View: a.view, Logger: log}
+	g.Go(func() error { return referee.Run(ctx) })
+	if a.cfg.Machine != nil {
+		completion := coordinator.Completion{
+			Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, Journal: a.dir, Logger: log,
+		}
+		g.Go(func() error { return completion.Run(ctx, a.machine) })
+	}
+}
+
+func (a *Agent) watchTrouble(err error) {
+	a.mu.Lock()
+	a.trouble = err
+	a.mu.Unlock()
+	if err != nil {
+		a.log.Warn("the profile cannot be watched; gates stay shut", "err", err)
+	} else {
+		a.log.Info("the profile is watched again")
+	}
+}

@@ -1,0 +1,149 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+
+	"muster/coordinator"
+	"muster/profile"
+)
+
+// ErrNoAgent means that no agent answers on the local socket.
+var ErrNoAgent = errors.New("agent: no agent is running here")
+
+// Client reaches the running agent through its socket. It is safe for
+// concurrent use.
+type Client struct {
+	http *http.Client
+	path string
+}
+
+var _ Local = (*Client)(nil)
+
+// Dial returns a client of the agent that serves the socket. ErrNoAgent: there
+// is none. Other errors say why the socket may not be used.
+func Dial(path string) (*Client, error) {
+	c, err := net.Dial("unix", path)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%w: %w; members of group %s may use it", ErrUsage, err, socketGroup)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
+	}
+	c.Close()
+	var d net.Dialer
+	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
+	}}}, nil
+}
+
+// Status returns what the agent knows of itself.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.call(ctx, http.MethodGet, "status", nil, &s)
+}
+
+// Read returns the profile, read by the agent now.
+func (c *Client) Read(ctx context.Context) (*profile.Document, error) {
+	d := &profile.Document{}
+	return d, c.call(ctx, http.MethodGet, "profile", nil, d)
+}
+
+// Report implements Local.
+func (c *Client) Report(ctx context.Context, said string) (int, error) {
+	var b reportBody
+	err := c.call(ctx, http.MethodPost, "report", reportBody{Said: said}, &b)
+	return b.Round, err
+}
+
+// BeginStep implements Local.
+func (c *Client) BeginStep(ctx context.Context, name string, round int) (StepNote, bool, error) {
+	var b stepBody
+	err := c.call(ctx, http.MethodPost, "steps/begin", stepBody{Name: name, Round: round}, &b)
+	return b.Note, b.Again, err
+}
+
+// EndStep implements Local.
+func (c *Client) EndStep(ctx context.Context, name string, round, exit int) error {
+	return c.call(ctx, http.MethodPost, "steps/end", stepBody{Name: name, Round: round, Exit: exit}, nil)
+}
+
+// Wait implements Local.
+func (c *Client) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
+	resp, err := c.send(ctx, http.MethodPost, "wait", w)
+	if err != nil {
+		return coordinator.Outcome{}, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return coordinator.Outcome{}, decodeFault(resp.Body)
+	}
+	lines := json.NewDecoder(resp.Body)
+	for {
+		var l waitLine
+		if err := lines.Decode(&l); err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				return l.Outcome, cause
+			}
+			return l.Outcome, fmt.Errorf("%w: the agent went away while this command waited (%v)", ErrStopping, err)
+		}
+		if l.Done {
+			return l.Outcome, l.Fault.err()
+		}
+		if progress != nil {
+			progress(l.Outcome)
+		}
+	}
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	resp, err := c.send(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return decodeFault(resp.Body)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("%w: answer on %s: %w", ErrStopping, c.path, err)
+	}
+	return nil
+}
+
+func (c *Client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent/v1/"+path, bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrStopping, c.path, err)
+	}
+	return resp, nil
+}
+
+func decodeFault(body io.Reader) error {
+	var f fault
+	if err := json.NewDecoder(body).Decode(&f); err != nil {
+		return fmt.Errorf("%w: answer of the agent: %w", ErrStopping, err)
+	}
+	return f.err()
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

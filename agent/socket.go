@@ -1,0 +1,201 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"muster/coordinator"
+	"muster/profile"
+)
+
+// socketGroup may use the local socket beside root and the agent's own user.
+const socketGroup = "muster"
+
+// The bodies of the local socket: JSON over HTTP, for Client alone.
+type (
+	reportBody struct {
+		Said  string `json:"said"`
+		Round int    `json:"round"`
+	}
+	stepBody struct {
+		Name  string   `json:"name"`
+		Round int      `json:"round"`
+		Exit  int      `json:"exit"`
+		Note  StepNote `json:"note"`
+		Again bool     `json:"again"`
+	}
+	// waitLine is one line of the answer to a wait; the last has Done.
+	waitLine struct {
+		Outcome coordinator.Outcome `json:"outcome"`
+		Done    bool                `json:"done"`
+		Fault   *fault              `json:"fault,omitempty"`
+	}
+)
+
+// listen opens the local socket, 0660 and of group muster where there is one.
+// A socket that nobody answers on is left over, and replaced.
+func (a *Agent) listen() (net.Listener, error) {
+	if a.cfg.Socket == "" {
+		return nil, nil
+	}
+	if c, err := net.Dial("unix", a.cfg.Socket); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("%w: another agent answers on %s; name another --socket", ErrLocked, a.cfg.Socket)
+	}
+	if err := os.Remove(a.cfg.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: socket: %w", ErrUsage, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(a.cfg.Socket), 0o755); err != nil {
+		return nil, fmt.Errorf("%w: socket: %w", ErrUsage, err)
+	}
+	l, err := net.Listen("unix", a.cfg.Socket)
+	if err != nil {
+		return nil, fmt.Errorf("%w: socket: %w", ErrUsage, err)
+	}
+	if g, err := user.LookupGroup(socketGroup); err == nil {
+		if gid, err := strconv.Atoi(g.Gid); err == nil {
+			if err := os.Chown(a.cfg.Socket, -1, gid); err != nil {
+				a.log.Warn("the socket stays with its owner's group", "err", err)
+			}
+		}
+	}
+	if err := os.Chmod(a.cfg.Socket, 0o660); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("%w: socket: %w", ErrUsage, err)
+	}
+	return l, nil
+}
+
+// serve answers on the local socket until ctx ends.
+func (a *Agent) serve(ctx context.Context, l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, a.Status(), nil) })
+	mux.HandleFunc("GET /v1/profile", func(w http.ResponseWriter, r *http.Request) {
+		d, err := a.cfg.Store.Read(r.Context())
+		answer(w, d, err)
+	})
+	mux.HandleFunc("POST /v1/report", func(w http.ResponseWriter, r *http.Request) {
+		var b reportBody
+		if asked(w, r, &b) {
+			round, err := a.Report(r.Context(), b.Said)
+			answer(w, reportBody{Said: b.Said, Round: round}, err)
+		}
+	})
+	mux.HandleFunc("POST /v1/steps/begin", func(w http.ResponseWriter, r *http.Request) {
+		var b stepBody
+		if asked(w, r, &b) {
+			note, again, err := a.BeginStep(r.Context(), b.Name, b.Round)
+			answer(w, stepBody{Note: note, Again: again}, err)
+		}
+	})
+	mux.HandleFunc("POST /v1/steps/end", func(w http.ResponseWriter, r *http.Request) {
+		var b stepBody
+		if asked(w, r, &b) {
+			answer(w, b, a.EndStep(r.Context(), b.Name, b.Round, b.Exit))
+		}
+	})
+	mux.HandleFunc("POST /v1/wait", a.serveWait)
+	server := &http.Server{
+		Handler:           mux,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		stopped <- errors.Join(server.Shutdown(last), server.Close())
+	}()
+	err := server.Serve(l)
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("local socket: %w", err)
+	}
+	return errors.Join(context.Cause(ctx), <-stopped)
+}
+
+// serveWait streams progress, a line each, and the outcome last.
+func (a *Agent) serveWait(w http.ResponseWriter, r *http.Request) {
+	var b Waiting
+	if !asked(w, r, &b) {
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	lines, flush := json.NewEncoder(w), http.NewResponseController(w)
+	send := func(l waitLine) {
+		if lines.Encode(l) == nil { // a waiter that has gone is noticed by its context
+			flush.Flush()
+		}
+	}
+	outcome, err := a.Wait(r.Context(), b, func(o coordinator.Outcome) { send(waitLine{Outcome: o}) })
+	send(waitLine{Outcome: outcome, Done: true, Fault: toFault(err)})
+}
+
+func asked(w http.ResponseWriter, r *http.Request, v any) bool {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(v); err != nil {
+		answer(w, nil, fmt.Errorf("%w: %w", ErrUsage, err))
+		return false
+	}
+	return true
+}
+
+func answer(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		w.WriteHeader(http.StatusConflict)
+		v = toFault(err)
+	}
+	json.NewEncoder(w).Encode(v) // the client may have gone: nobody else to tell
+}
+
+// Status is what the agent knows of itself, without asking the endpoint.
+type Status struct {
+	Profile  string   `json:"profile"`
+	UUID     string   `json:"uuid"`
+	Instance string   `json:"instance"`
+	Version  string   `json:"version"`
+	Slots    []string `json:"slots"`   // held, as ROLE/NUMBER
+	Trouble  string   `json:"trouble"` // why the profile cannot be watched, or ""
+}
+
+// Status returns what the agent knows of itself.
+func (a *Agent) Status() Status {
+	state := a.member.State()
+	d, _ := a.view.Latest()
+	s := Status{Profile: a.cfg.Profile, UUID: state.UUID, Instance: state.Instance, Version: a.cfg.Version, Slots: Held(d, state.UUID)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.trouble != nil {
+		s.Trouble = a.trouble.Error()
+	}
+	return s
+}
+
+// Held returns the slots that a machine holds in d, as ROLE/NUMBER.
+func Held(d *profile.Document, uuid string) []string {
+	held := []string{}
+	slots, err := d.Slots()
+	if err != nil {
+		return held
+	}
+	for _, role := range sortedKeys(slots) {
+		for _, n := range profile.SlotNumbers(slots[role]) {
+			if slots[role][n].Holder == uuid {
+				held = append(held, role+"/"+n)
+			}
+		}
+	}
+	return held
+}
