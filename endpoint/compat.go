@@ -3,6 +3,7 @@ package endpoint
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 )
 
 // Fields that 3.13 does not have, by type; "" stands for every type. Machines
@@ -25,7 +26,7 @@ func (s *store) hidden(prefix string) map[string][]byte {
 		fields["PasswordHash"] = nil
 	}
 	if s.compat313 {
-		for _, name := range append(newerFields[""], newerFields[prefix]...) {
+		for _, name := range slices.Concat(newerFields[""], newerFields[prefix]) {
 			fields[name] = nil
 		}
 	}

@@ -18,15 +18,17 @@ type Counts struct {
 	ProfileReads     int64         // GET and HEAD of a profile or its params, answered 200 or 304
 	ProfileWrites    int64         // committed changes of profiles
 	ProfileConflicts int64         // patches of a profile or its params, answered 409
+	Waiting          int           // long polls that wait for a change now
 	BytesToClients   int64         // on the TCP connections, TLS included
 	Statuses         map[int]int64 // requests by HTTP status
 }
 
 // counters is what Counts is made from.
 type counters struct {
-	bytes  atomic.Int64
-	mu     sync.Mutex // guards counts
-	counts Counts
+	bytes   atomic.Int64
+	waiting atomic.Int64
+	mu      sync.Mutex // guards counts
+	counts  Counts
 }
 
 // Counts returns the figures so far. A request is counted just after its answer
@@ -36,6 +38,7 @@ func (s *Server) Counts() Counts {
 	defer s.counters.mu.Unlock()
 	res := s.counters.counts
 	res.Statuses = maps.Clone(res.Statuses)
+	res.Waiting = int(s.counters.waiting.Load())
 	res.BytesToClients = s.counters.bytes.Load()
 	return res
 }

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,9 +11,12 @@ import (
 // maxWait is the longest that a long poll may take.
 const maxWait = 10 * time.Minute
 
-// awaitChange returns the object once its ETag differs from match, or nil if it
-// still does not after the time in the request's Prefer header. It returns a 404
-// error if the object is deleted meanwhile.
+// errNoChange is returned by awaitChange when the time is over.
+var errNoChange = errors.New("no change")
+
+// awaitChange returns the object once its ETag differs from match, or
+// errNoChange if it still does not after the time in the request's Prefer
+// header. It returns a 404 error if the object is deleted meanwhile.
 func (s *Server) awaitChange(r *http.Request, what id, match string) (*record, error) {
 	wait, err := preferredWait(r.Header)
 	if err != nil {
@@ -28,12 +32,17 @@ func (s *Server) awaitChange(r *http.Request, what id, match string) (*record, e
 		if s.store.etag(rec) != strings.TrimPrefix(match, "W/") {
 			return rec, nil
 		}
+		s.counters.waiting.Add(1)
 		select {
 		case <-changed:
 		case <-timeout.C:
-			return nil, nil
+			err = errNoChange
 		case <-r.Context().Done():
-			return nil, shuttingDown()
+			err = shuttingDown()
+		}
+		s.counters.waiting.Add(-1)
+		if err != nil {
+			return nil, err
 		}
 	}
 }

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"gitlab.com/rackn/provision/v4/models"
@@ -20,13 +21,14 @@ func (s *Server) getObject(prefix string) handler {
 			return err
 		}
 		if match := r.Header.Get("If-None-Match"); match != "" && !s.store.compat313 {
-			if rec, err = s.awaitChange(r, id{prefix, rec.key}, match); err != nil {
-				return err
-			}
-			if rec == nil {
+			rec, err = s.awaitChange(r, id{prefix, rec.key}, match)
+			if errors.Is(err, errNoChange) {
 				w.Header().Set("ETag", match)
 				writeHeader(w, http.StatusNotModified)
 				return nil
+			}
+			if err != nil {
+				return err
 			}
 		}
 		o, err := s.parseView(r.URL.Query())

@@ -1,8 +1,11 @@
 package endpoint
 
 import (
+	"errors"
 	"net/http"
 	"path"
+
+	"gitlab.com/rackn/provision/v4/models"
 )
 
 // handler answers one request of an authenticated principal. The error that it
@@ -68,12 +71,22 @@ func (s *Server) newMux() *http.ServeMux {
 				err = rt.handle(w, r, p)
 			}
 			if err != nil {
-				writeError(w, r, err)
+				s.refuse(w, r, err)
 			}
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeError(w, r, noRoute()) })
 	return mux
+}
+
+// refuse sends and logs an error. The log never says more than the client sees.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if _, ok := errors.AsType[*models.Error](err); ok {
+		s.log.Debug("refused", "method", r.Method, "path", r.URL.Path, "err", err)
+	} else {
+		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	writeError(w, r, err)
 }
 
 // ServeHTTP counts a request and answers it.
