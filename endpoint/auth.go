@@ -66,7 +66,7 @@ func (t *tx) redeem(g grant) (*principal, error) {
 // user returns the principal of a user. If only is not empty, other roles of the
 // user do not count.
 func (t *tx) user(u *models.User, only []string) *principal {
-	p := &principal{name: "user:" + u.Name, claims: []claim{
+	p := &principal{name: "user:" + u.Name, roles: only, claims: []claim{
 		{"users", "token,password,get", u.Name},
 		{"info", "get", "*"},
 	}}

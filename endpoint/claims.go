@@ -49,6 +49,7 @@ func split(list string) []string {
 type principal struct {
 	name   string // user:NAME or runner:MACHINE, as in events
 	claims []claim
+	roles  []string // if any, a user's token that is limited to these
 }
 
 // can reports whether p may do action on the object of the given scope.

@@ -52,13 +52,13 @@ type Server struct {
 	pepper   []byte // of password hashes
 	counters counters
 
-	mu      sync.Mutex // guards closing
-	closing bool
 	active  sync.WaitGroup // requests being answered, websockets included
+	mu      sync.Mutex     // guards closing
+	closing bool
 }
 
 // New binds the address and makes a certificate. The server answers once Serve
-// is called. It returns an error for an unknown Compat and for an address that
+// is called, and the address is free again when Serve returns. New returns an error for an unknown Compat and for an address that
 // cannot be bound.
 func New(cfg Config) (*Server, error) {
 	if cfg.Compat != "" && cfg.Compat != "3.13" {

@@ -287,3 +287,28 @@ func TestClientRenewsAMachineToken(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestTokenOfOneRoleStaysThere(t *testing.T) {
+	s := start(t, "")
+	c := asAdmin(t, s)
+	plant(c)
+	c.must("POST", "/roles", `{"Name":"reader","Claims":[{"scope":"profiles","action":"get,list","specific":"*"}]}`)
+	c.must("PATCH", "/users/rocketskates", `[{"op":"add","path":"/Roles/-","value":"reader"}]`)
+	mint := func(c caller, query string) caller {
+		var fresh models.UserToken
+		if err := json.Unmarshal([]byte(c.must("GET", "/users/rocketskates/token"+query, "").body), &fresh); err != nil {
+			t.Fatal(err)
+		}
+		return as(t, s, fresh.Token)
+	}
+	reader := mint(c, "?roles=reader")
+	for name, who := range map[string]caller{"reader": reader, "renewed reader": mint(reader, "?ttl=60")} {
+		who.must("GET", "/profiles/c1", "")
+		if got := who.do("DELETE", "/profiles/c1", ""); got.status != 403 {
+			t.Errorf("%s deletes: %d %s", name, got.status, got.body)
+		}
+	}
+	if got := reader.do("GET", "/users/rocketskates/token?roles=superuser", ""); got.status != 403 {
+		t.Errorf("the reader becomes superuser: %d", got.status)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,9 +90,17 @@ func (s *Server) getUserToken(w http.ResponseWriter, r *http.Request, p *princip
 	if err := authorize(p, "users", "token", user); err != nil {
 		return err
 	}
-	var roles []string
+	roles := p.roles // a limited token must not beget an unlimited one
 	if v := r.URL.Query().Get("roles"); v != "" {
 		roles = split(v)
+		for _, role := range roles {
+			if len(p.roles) > 0 && !slices.Contains(p.roles, role) {
+				return &models.Error{
+					Model: "users", Key: user, Type: "AUTH", Code: http.StatusForbidden,
+					Messages: []string{"This token is not for the role " + role},
+				}
+			}
+		}
 	}
 	return s.writeToken(w, r, func(t *tx, ttl time.Duration) (string, error) {
 		return s.userToken(t, user, roles, ttl)
