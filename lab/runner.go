@@ -58,9 +58,13 @@ type RunnerConfig struct {
 // SIGINT. RunRunner adds SSL_CERT_FILE and RS_RUNNER_DIR to the environment:
 // the client of the agent verifies its websocket by the roots of the process
 // only, and so do tools written in Go that a task starts. End the process by
-// SIGTERM. A script that runs then is killed and its job becomes incomplete;
-// what the script left in the background lives on, so start the process in a
-// process group of its own and kill the group afterwards.
+// SIGTERM.
+//
+// When ctx ends, a script that runs is killed and its job becomes incomplete. If
+// the process leads a process group (start it so), what scripts have started is
+// terminated as well; otherwise a program that the script leaves behind can hold
+// up the report until StopWait is over, and the runner that comes next fails the
+// job.
 //
 // It returns nil when ctx ends while the agent runs, and also when a task tells the runner to stop,
 // to power off or to reboot, or when the machine's boot environment changes:
@@ -94,7 +98,10 @@ func RunRunner(ctx context.Context, cfg RunnerConfig) error {
 		return nil
 	case <-ctx.Done():
 	}
-	go stop(a)
+	go func() {
+		stop(a)
+		endGroup() // not before: a script that is not killed but fails fails its job
+	}()
 	select {
 	case <-ended:
 	case <-time.After(cfg.StopWait):

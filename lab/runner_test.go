@@ -1,3 +1,5 @@
+//go:build unix
+
 package lab_test
 
 import (
@@ -172,7 +174,7 @@ func TestFiveMachinesAtOnce(t *testing.T) {
 // ends itself.
 func TestStopWhileATaskRuns(t *testing.T) {
 	st := newSite(t, "")
-	st.workflow([]string{"echo started; exec sleep 600"})
+	st.workflow([]string{"echo started; sleep 600; echo over"})
 	m := st.machine("node1")
 	t.Run("run", func(t *testing.T) {
 		inner := *st
@@ -184,6 +186,44 @@ func TestStopWhileATaskRuns(t *testing.T) {
 	if m.Runnable || m.JobState != models.JOB_INCOMPLETE {
 		t.Errorf("got runnable %v, job state %q; want false, incomplete", m.Runnable, m.JobState)
 	}
+}
+
+// A runner that comes back after a crash fails the job that it finds, and goes on
+// with the same task when the machine is runnable again.
+func TestRunnerComesBackAfterACrash(t *testing.T) {
+	st := newSite(t, "")
+	mark := filepath.Join(t.TempDir(), "second")
+	st.workflow([]string{"test -e " + mark + " || { echo started; sleep 600; }"})
+	m := st.machine("node1")
+	first := st.start(m)
+	st.awaitLog(m, "s1-1", "\nstarted\n")
+	first.kill()
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	st.runner(m)
+	st.await(m, failed)
+	st.patch(m, func(m *models.Machine) { m.Runnable = true })
+	st.await(m, complete)
+}
+
+// A task that asks for a reboot ends the runner, as it ends the machine; the next
+// runner goes on.
+func TestRebootEndsTheRunner(t *testing.T) {
+	st := newSite(t, "")
+	st.workflow([]string{"exit 64", "echo again"})
+	m := st.machine("node1")
+	p := st.start(m)
+	if err := p.wait(); err != nil {
+		t.Errorf("runner: %v\n%s", err, p.out)
+	}
+	st.read(m)
+	if m.Runnable || m.JobExitState != models.JOB_REBOOT || m.WorkflowComplete {
+		t.Errorf("got runnable %v, exit state %q, complete %v", m.Runnable, m.JobExitState, m.WorkflowComplete)
+	}
+	st.patch(m, func(m *models.Machine) { m.Runnable = true })
+	st.runner(m)
+	st.await(m, complete)
 }
 
 // What cannot work is reported, quickly and without a panic.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package lab_test
 
 import (
@@ -211,40 +213,71 @@ func (st *site) jobs(m *models.Machine) (map[string]*models.Job, map[string]stri
 	return jobs, logs
 }
 
-// runner starts the runner process of a machine; the end of the test ends it.
-func (st *site) runner(m *models.Machine) {
+// process is a runner process.
+type process struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	dir  string
+	out  *output
+	once sync.Once
+	err  error
+}
+
+// start starts the runner process of a machine.
+func (st *site) start(m *models.Machine) *process {
 	st.t.Helper()
 	token, err := st.server.MachineToken(m.Key(), time.Hour)
 	if err != nil {
 		st.t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "run")
+	dir, err := os.MkdirTemp("", "run") // short enough for a socket
 	if err != nil {
 		st.t.Fatal(err)
 	}
-	out := &output{}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), asRunner+"=1", "TEST_ENDPOINT="+st.server.URL(), "TEST_MACHINE="+m.Key(),
+	p := &process{t: st.t, cmd: exec.Command(os.Args[0]), dir: dir, out: &output{}}
+	p.cmd.Env = append(os.Environ(), asRunner+"=1", "TEST_ENDPOINT="+st.server.URL(), "TEST_MACHINE="+m.Key(),
 		"TEST_TOKEN="+token, "TEST_CA="+st.ca, "TEST_DIR="+dir)
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.WaitDelay = 5 * time.Second
+	if err := p.cmd.Start(); err != nil {
 		st.t.Fatal(err)
 	}
+	st.t.Cleanup(p.kill)
+	return p
+}
+
+// kill ends the process, what its tasks left behind, and its directory.
+func (p *process) kill() {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	_ = p.wait()
+	if err := os.RemoveAll(p.dir); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// wait returns when the process has ended by itself, but not for ever.
+func (p *process) wait() error {
+	p.once.Do(func() {
+		force := time.AfterFunc(90*time.Second, func() { _ = p.cmd.Process.Kill() })
+		defer force.Stop()
+		p.err = p.cmd.Wait()
+	})
+	return p.err
+}
+
+// runner starts the runner process of a machine; the end of the test asks it to
+// end, which must go well.
+func (st *site) runner(m *models.Machine) {
+	st.t.Helper()
+	p := st.start(m)
 	st.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		force := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
-		err := cmd.Wait()
-		if !force.Stop() || err != nil {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		if err := p.wait(); err != nil {
 			st.t.Errorf("runner of %s did not end cleanly: %v", m.Name, err)
 		}
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what its tasks left behind
 		if st.t.Failed() {
-			st.t.Logf("runner of %s:\n%s", m.Name, out)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			st.t.Error(err)
+			st.t.Logf("runner of %s:\n%s", m.Name, p.out)
 		}
 	})
 }
