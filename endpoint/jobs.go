@@ -65,9 +65,6 @@ func (l *lifecycle) next(t *tx, want *models.Job) (*models.Job, int, error) {
 		return nil, 0, refuse(want, "Machine %s does not exist", want.Machine)
 	}
 	m := obj.(*models.Machine)
-	if m.WorkOrderMode {
-		return nil, 0, refuse(want, "Machine %s is in work order mode, which is not supported", m.Name)
-	}
 	if m.Context != want.Context {
 		return nil, http.StatusNoContent, nil
 	}

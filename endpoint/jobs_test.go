@@ -150,6 +150,7 @@ func TestMachineChangesThatAreRefused(t *testing.T) {
 		"Cannot change tasks":          func(m *models.Machine) { m.Tasks = []string{"stage:aa", "t2", "t1"} },
 		"Can not change stages":        func(m *models.Machine) { m.Stage = "bb" },
 		"chroot:/mnt is not supported": func(m *models.Machine) { m.Workflow = "odd" },
+		"Work orders":                  func(m *models.Machine) { m.WorkOrderMode = true },
 		"nowhere":                      func(m *models.Machine) { m.Workflow = "nowhere" },
 	} {
 		_, err := b.machine(change)

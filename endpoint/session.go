@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"strings"
 	"sync"
@@ -44,11 +45,17 @@ func newSession(conn *websocket.Conn, who *principal) *session {
 	}
 }
 
-// drop ends the session; it may be called more than once and never blocks.
+// drop ends the session; it may be called more than once and never blocks. It
+// closes the connection below TLS, which would first say goodbye to a reader that
+// may not listen.
 func (ss *session) drop() {
 	ss.once.Do(func() {
 		close(ss.gone)
-		ss.conn.NetConn().Close()
+		conn := ss.conn.NetConn()
+		if secure, ok := conn.(*tls.Conn); ok {
+			conn = secure.NetConn()
+		}
+		conn.Close()
 	})
 }
 

@@ -51,6 +51,9 @@ func (l *lifecycle) moveMachine(t *tx, m *models.Machine) error {
 }
 
 func (l *lifecycle) machine(t *tx, o, n *models.Machine) error {
+	if n.WorkOrderMode {
+		return refuse(n, "Work orders are not supported")
+	}
 	if o == nil {
 		newMachine(n)
 		o = &models.Machine{}
