@@ -58,7 +58,7 @@ func (t *tx) field(prefix, name string, aggregate bool) (field, error) {
 	param := func(name string) field {
 		// 3.13 knows no aggregate option and always looks at inherited params.
 		return field{anyJSON, func(t *tx, rec *record) []byte {
-			v, _ := t.param(rec, name, aggregate || t.s.compat313)
+			v, _ := viewOptions{aggregate: aggregate || t.s.compat313}.param(t, rec, name)
 			return v
 		}}
 	}

@@ -9,7 +9,7 @@ import (
 
 // features are what this endpoint has of the features that DRP lists in /info.
 var features = []string{
-	"api-v3", "sane-exit-codes", "workflows", "roles", "slim-objects", "partial-objects",
+	"api-v3", "sane-exit-codes", "workflows", "roles", "secure-params", "slim-objects", "partial-objects",
 	"sprig", "regex-string-filters",
 }
 

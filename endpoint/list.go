@@ -44,7 +44,7 @@ func (s *Server) listObjects(prefix string) handler {
 			chosen := o.choose(t, visible)
 			w.Header().Set("X-DRP-LIST-TOTAL-COUNT", strconv.Itoa(len(visible)))
 			w.Header().Set("X-DRP-LIST-COUNT", strconv.Itoa(len(chosen)))
-			return o.write(t, out, chosen)
+			return o.write(t, p, out, chosen)
 		})
 		if err != nil {
 			return err
@@ -137,10 +137,13 @@ func (o listOptions) choose(t *tx, recs []*record) []*record {
 	return chosen
 }
 
-func (o listOptions) write(t *tx, out *bytes.Buffer, recs []*record) error {
+// write writes the objects. Secure params stay sealed where p may not open them.
+func (o listOptions) write(t *tx, p *principal, out *bytes.Buffer, recs []*record) error {
 	out.WriteByte('[')
 	for i, rec := range recs {
-		shown, err := o.view.show(t, rec)
+		view := o.view
+		view.decode = view.allow(p, rec) == nil && view.decode
+		shown, err := view.show(t, rec)
 		if err != nil {
 			return err
 		}

@@ -37,6 +37,9 @@ func (s *Server) getObject(prefix string) handler {
 		}
 		var shown json.RawMessage
 		err = s.store.view(func(t *tx) error {
+			if err := o.allow(p, rec); err != nil {
+				return err
+			}
 			shown, err = o.show(t, rec)
 			return err
 		})

@@ -23,6 +23,9 @@ func (s *Server) getParams(prefix string) handler {
 			if err != nil {
 				return err
 			}
+			if err := o.allow(p, rec); err != nil {
+				return err
+			}
 			params, err = o.params(t, rec)
 			return err
 		})
@@ -46,7 +49,10 @@ func (s *Server) getParam(prefix string) handler {
 			if err != nil {
 				return err
 			}
-			if v, ok := t.param(rec, r.PathValue("param"), o.aggregate); ok {
+			if err := o.allow(p, rec); err != nil {
+				return err
+			}
+			if v, ok := o.param(t, rec, r.PathValue("param")); ok {
 				value = v
 			}
 			return nil

@@ -33,6 +33,14 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 		}
 	}
 	rec := &record{key: head.Key(), head: head, params: params}
+	switch {
+	case old != nil:
+		rec.keys = old.keys
+	case params != nil:
+		if rec.keys, err = newKeyPair(); err != nil {
+			return nil, err
+		}
+	}
 	if err := t.validate(rec, old); err != nil {
 		return nil, err
 	}

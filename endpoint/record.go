@@ -22,6 +22,7 @@ type record struct {
 	params  []byte               // the JSON object of the params, nil if the type has none
 	raw     []byte               // the complete object
 	shown   []byte               // the complete object as clients may see it
+	keys    *keyPair             // of an object with params
 	schema  *gojsonschema.Schema // of a param declaration that has one
 	version uint64
 	checked uint64 // the store's schemas version that the params were checked with

@@ -56,6 +56,7 @@ func (s *Server) routes() []route {
 			route{"GET", params + "/{param...}", s.getParam(prefix)},
 			route{"POST", params + "/{param...}", s.postParam(prefix)},
 			route{"DELETE", params + "/{param...}", s.deleteParam(prefix)},
+			route{"GET", "/" + prefix + "/{key}/pubkey", s.getPubkey(prefix)},
 		)
 	}
 	return all

@@ -100,6 +100,13 @@ func (t *tx) badParams(rec, old *record) (faults []string) {
 		if err := models.ValidParamName("Invalid Param Name", name); err != nil {
 			faults = append(faults, err.Error())
 		}
+		if t.secure(name) {
+			var err error
+			if value, err = rec.keys.open(value); err != nil {
+				faults = append(faults, fmt.Sprintf("Param %s: %v", name, err))
+				return
+			}
+		}
 		if decl := t.record("params", name); decl != nil && decl.schema != nil {
 			faults = append(faults, decl.mismatches(value)...)
 		}

@@ -13,6 +13,7 @@ import (
 // viewOptions says how much of an object a client wants to see.
 type viewOptions struct {
 	aggregate bool     // inherited params as well
+	decode    bool     // the values of secure params instead of the sealed ones
 	slim      []string // leave the contents of these members out
 	only      []string // just these params
 }
@@ -20,6 +21,9 @@ type viewOptions struct {
 // parseView reads the options from a query.
 func (s *Server) parseView(q url.Values) (o viewOptions, err error) {
 	if o.aggregate, err = flag(q, "aggregate"); err != nil {
+		return o, err
+	}
+	if o.decode, err = flag(q, "decode"); err != nil {
 		return o, err
 	}
 	for _, v := range q["slim"] {
@@ -47,10 +51,18 @@ func flag(q url.Values, name string) (bool, error) {
 	return on, nil
 }
 
+// allow checks that p may see what the options ask for.
+func (o viewOptions) allow(p *principal, rec *record) error {
+	if !o.decode {
+		return nil
+	}
+	return authorize(p, rec.head.Prefix(), "getSecure", rec.authKey())
+}
+
 // show returns an object as the client wants to see it.
 func (o viewOptions) show(t *tx, rec *record) (json.RawMessage, error) {
 	change := map[string][]byte{}
-	if rec.params != nil && (o.aggregate || o.only != nil) {
+	if rec.params != nil && (o.aggregate || o.decode || o.only != nil) {
 		params, err := o.params(t, rec)
 		if err != nil {
 			return nil, err
@@ -74,7 +86,7 @@ func (o viewOptions) show(t *tx, rec *record) (json.RawMessage, error) {
 
 // params returns the params of an object as the client wants to see them.
 func (o viewOptions) params(t *tx, rec *record) (json.RawMessage, error) {
-	if !o.aggregate && o.only == nil {
+	if !o.aggregate && !o.decode && o.only == nil {
 		return rec.params, nil
 	}
 	layers := []*record{rec}
@@ -89,6 +101,9 @@ func (o viewOptions) params(t *tx, rec *record) (json.RawMessage, error) {
 				return
 			}
 			seen[name] = true
+			if o.decode {
+				value = t.plain(layer, name, value)
+			}
 			writeMember(out, name, value)
 		})
 		if err != nil {
@@ -123,20 +138,30 @@ func (t *tx) layers(rec *record) (layers []*record) {
 	return layers
 }
 
-// param returns the value of one param of an object. With aggregate it may be
-// inherited, and in the end be the default of the param's declaration.
+// param returns the value of one param of an object, opened if the param is
+// secure. With aggregate it may be inherited, and in the end be the default of
+// the param's declaration.
 func (t *tx) param(rec *record, name string, aggregate bool) (json.RawMessage, bool) {
+	return viewOptions{aggregate: aggregate, decode: true}.param(t, rec, name)
+}
+
+// param returns the value of one param as the client wants to see it.
+func (o viewOptions) param(t *tx, rec *record, name string) (json.RawMessage, bool) {
 	layers := []*record{rec}
-	if aggregate {
+	if o.aggregate {
 		layers = t.layers(rec)
 	}
 	for _, layer := range layers {
-		if value := lookup(layer.params, name); value != nil {
+		value := lookup(layer.params, name)
+		if value != nil && o.decode {
+			value = t.plain(layer, name, value)
+		}
+		if value != nil {
 			return value, true
 		}
 	}
 	decl := t.record("params", name)
-	if !aggregate || decl == nil {
+	if !o.aggregate || decl == nil {
 		return nil, false
 	}
 	v, ok := decl.head.(*models.Param).DefaultValue()

@@ -1,0 +1,101 @@
+package endpoint_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"gitlab.com/rackn/provision/v4/models"
+)
+
+// seal makes a value that only the object at url can hold.
+func seal(c caller, url string, v any) string {
+	c.t.Helper()
+	var key []byte
+	if err := json.Unmarshal([]byte(c.must("GET", url+"/pubkey", "").body), &key); err != nil {
+		c.t.Fatal(err)
+	}
+	var data models.SecureData
+	if err := data.Marshal(key, v); err != nil {
+		c.t.Fatal(err)
+	}
+	raw, err := json.Marshal(data)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func TestSecureParams(t *testing.T) {
+	s := start(t, "")
+	c := asAdmin(t, s)
+	plant(c)
+	c.must("POST", "/params", `{"Name":"cluster/secret","Secure":true,"Schema":{"type":"string"}}`)
+	_, profile := tokens(t, s)
+	sealed := seal(profile, "/profiles/c1", "hunter2")
+	profile.must("POST", "/profiles/c1/params/cluster/secret", sealed)
+
+	for url, want := range map[string]string{
+		"/profiles/c1/params/cluster/secret":                                               sealed,
+		"/profiles/c1/params/cluster/secret?decode=true":                                   `"hunter2"`,
+		"/profiles/c1/params?params=cluster/secret&decode=true":                            `{"cluster/secret":"hunter2"}`,
+		"/machines/" + nodeID + "/params/cluster/secret?aggregate=true":                    sealed,
+		"/machines/" + nodeID + "/params/cluster/secret?aggregate=true&decode=true":        `"hunter2"`,
+		"/machines/" + nodeID + "/params?aggregate=true&decode=true&params=cluster/secret": `{"cluster/secret":"hunter2"}`,
+	} {
+		if got := c.must("GET", url, "").body; got != want {
+			t.Errorf("GET %s: %s, want %s", url, got, want)
+		}
+	}
+	for _, url := range []string{"/profiles/c1", "/profiles?Name=c1"} {
+		if got := c.must("GET", url, "").body; strings.Contains(got, "hunter2") {
+			t.Errorf("GET %s shows the value", url)
+		}
+	}
+	for _, url := range []string{"/profiles/c1?decode=true", "/profiles?Name=c1&decode=true"} {
+		if got := c.must("GET", url, "").body; !strings.Contains(got, "hunter2") {
+			t.Errorf("GET %s does not show the value", url)
+		}
+	}
+
+	for name, value := range map[string]string{
+		"plain":              `"hunter2"`,
+		"for another object": seal(c, "/machines/"+nodeID, "hunter2"),
+		"of another type":    seal(c, "/profiles/c1", 7),
+		"kept elsewhere":     `{"LookupUri":"vault://x"}`,
+	} {
+		onParams := c.do("POST", "/profiles/c1/params/cluster/secret", value)
+		onObject := c.do("PATCH", "/profiles/c1", `[{"op":"replace","path":"/Params/cluster~1secret","value":`+value+`}]`)
+		if onParams.status != 409 || onObject.status != 422 || strings.Contains(onParams.body+onObject.body, "hunter2") {
+			t.Errorf("value %s: %d %s and %d %s", name, onParams.status, onParams.body, onObject.status, onObject.body)
+		}
+	}
+}
+
+func TestSecureParamsNeedTheirClaims(t *testing.T) {
+	s := start(t, "")
+	c := asAdmin(t, s)
+	plant(c)
+	c.must("POST", "/params", `{"Name":"cluster/secret","Secure":true}`)
+	c.must("POST", "/profiles/c1/params/cluster/secret", seal(c, "/profiles/c1", "hunter2"))
+	c.must("POST", "/roles", `{"Name":"reader","Claims":[{"scope":"profiles","action":"get,list,update","specific":"*"}]}`)
+	c.must("POST", "/users", `{"Name":"nina","Roles":["reader"]}`)
+	token, err := s.UserToken("nina", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nina := as(t, s, token)
+	for url, want := range map[string]int{
+		"/profiles/c1/params/cluster/secret":             200,
+		"/profiles/c1/params/cluster/secret?decode=true": 403,
+		"/profiles/c1/params?decode=true":                403,
+		"/profiles/c1?decode=true":                       403,
+		"/profiles?decode=true":                          200,
+		"/profiles/c1/pubkey":                            403,
+	} {
+		if got := nina.do("GET", url, ""); got.status != want || strings.Contains(got.body, "hunter2") {
+			t.Errorf("GET %s: %d %s, want %d", url, got.status, got.body, want)
+		}
+	}
+}
