@@ -45,7 +45,9 @@ func Wait(ctx context.Context, view *profile.View, round int, progress func(Outc
 		if err := checkCriteria(barrier.Criteria); err != nil {
 			return out, err
 		}
-		out = Standing(d, round, barrier)
+		if out, err = Standing(d, round, barrier); err != nil {
+			return out, err
+		}
 		if out.Verdict != "" {
 			return out, out.err()
 		}
@@ -57,9 +59,16 @@ func Wait(ctx context.Context, view *profile.View, round int, progress func(Outc
 }
 
 // Standing says how far round has come in the state d.
-func Standing(d *profile.Document, round int, barrier profile.Barrier) Outcome {
+func Standing(d *profile.Document, round int, barrier profile.Barrier) (Outcome, error) {
 	out := Outcome{Round: round, Verdict: barrier.Verdict, Missing: []string{}, Failed: []string{}, Stopped: []string{}}
-	records, _ := membersOf(d)
+	t, err := Count(d, round)
+	if err != nil {
+		return out, err
+	}
+	records, err := membersOf(d)
+	if err != nil {
+		return out, err
+	}
 	names := func(uuids []string) []string {
 		list := make([]string, len(uuids))
 		for i, uuid := range uuids {
@@ -69,17 +78,14 @@ func Standing(d *profile.Document, round int, barrier profile.Barrier) Outcome {
 		}
 		return list
 	}
-	t, err := Count(d, round)
-	if err == nil {
-		out.Done, out.Total = len(t.Done), t.Total
-		out.Missing, out.Failed, out.Stopped = names(t.Missing), names(t.Failed), names(t.Stopped)
-	}
+	out.Done, out.Total = len(t.Done), t.Total
+	out.Missing, out.Failed, out.Stopped = names(t.Missing), names(t.Failed), names(t.Stopped)
 	if barrier.Verdict != "" {
-		// the verdict is the truth; the records that are known may be older
+		// The verdict is the truth; the records that are known may be older.
 		out.Missing, out.Failed = names(barrier.Missing), names(barrier.Failed)
 		out.Done = out.Total - len(out.Missing) - len(out.Failed)
 	}
-	return out
+	return out, nil
 }
 
 func (o Outcome) err() error {
@@ -95,4 +101,3 @@ func (o Outcome) err() error {
 	}
 	return fmt.Errorf("%w: round %d has the verdict %q, which this version does not know", profile.ErrMalformed, o.Round, o.Verdict)
 }
-

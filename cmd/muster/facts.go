@@ -1,0 +1,81 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// factsRow is one member's published sheet.
+type factsRow struct {
+	Name  string          `json:"name"`
+	UUID  string          `json:"uuid"`
+	Facts json.RawMessage `json:"facts"`
+}
+
+func newFacts(a *app) *cobra.Command {
+	return a.outputFlag(&cobra.Command{
+		Use:   "facts [MEMBER]",
+		Short: "Show the published fact sheets, of all members or of one (name or UUID)",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := a.read(cmd.Context())
+			if err != nil {
+				return err
+			}
+			sheets, err := d.Facts()
+			if err != nil {
+				return err
+			}
+			rows := []factsRow{}
+			for _, uuid := range sortedKeys(sheets) {
+				name := nameOf(d, uuid)
+				if len(args) == 0 || args[0] == name || args[0] == uuid {
+					rows = append(rows, factsRow{Name: name, UUID: uuid, Facts: sheets[uuid]})
+				}
+			}
+			if len(args) == 1 && len(rows) == 0 {
+				return fmt.Errorf("%w: no facts of %q: expected the name or UUID of a member that has joined; see `muster members`", errUsage, args[0])
+			}
+			return a.print(rows, func(w io.Writer) {
+				var cells [][]string
+				for _, r := range rows {
+					cells = append(cells, append([]string{r.Name}, summary(r.Facts)...))
+				}
+				table(w, "NAME\tOS\tKERNEL\tARCH\tCPUS\tMEMORY", cells)
+			})
+		},
+	})
+}
+
+// summary picks the columns of a table out of a sheet; what a sheet lacks, or
+// holds in another shape, stays empty.
+func summary(sheet json.RawMessage) []string {
+	var s struct {
+		OS struct {
+			Name    string `json:"name"`
+			Version string `json:"version"`
+		} `json:"os"`
+		Kernel       string `json:"kernel"`
+		Architecture string `json:"architecture"`
+		CPU          struct {
+			Threads int `json:"threads"`
+		} `json:"cpu"`
+		Memory struct {
+			Total int64 `json:"total"`
+		} `json:"memory"`
+	}
+	if json.Unmarshal(sheet, &s) != nil {
+		return []string{"", "", "", "", ""}
+	}
+	cells := []string{s.OS.Name + " " + s.OS.Version, s.Kernel, s.Architecture, "", ""}
+	if s.CPU.Threads > 0 {
+		cells[3] = fmt.Sprint(s.CPU.Threads)
+	}
+	if s.Memory.Total > 0 {
+		cells[4] = fmt.Sprintf("%.1f GiB", float64(s.Memory.Total)/(1<<30))
+	}
+	return cells
+}

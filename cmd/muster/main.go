@@ -1,0 +1,32 @@
+// Command muster is the agent that runs on every machine of a cluster, and the
+// command line through which people, tasks and scripts use it.
+//
+// Results go to stdout, progress and errors to stderr. The exit codes are
+// stable: see exit.go. Tokens are read from files or the environment, never
+// from arguments.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string) int {
+	cmd := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv})
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	if text := message(err); text != "" {
+		fmt.Fprintln(os.Stderr, "muster:", text)
+	}
+	return exitCode(err)
+}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"muster/agent"
+	"muster/config"
+	"muster/profile"
+	"muster/profile/drp"
+)
+
+// version is set by the linker; see buildVersion.
+var version string
+
+// app is what the commands share.
+type app struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	cfg            config.Config
+	format         string // table or json
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "muster",
+		Short: "Coordinate the machines of a Digital Rebar cluster through their shared profile",
+		Long: "Muster lets the machines of a Digital Rebar cluster elect leaders, publish facts and wait for\n" +
+			"one another through nothing but guarded writes to one shared profile.\n\n" +
+			"Exit codes: 0 ok, 1 failed, 2 usage, configuration or identity, 3 timed out, 4 lost the race or guard,\n" +
+			"5 endpoint unreachable, 6 token refused, 7 broken out, 8 a peer failed, 9 slot lost, 10 superseded round.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w: %w; see `%s --help`", errUsage, err, cmd.CommandPath())
+	})
+	flags := root.PersistentFlags()
+	file := flags.String("config", "", "configuration file (default "+config.DefaultFile+", or $MUSTER_CONFIG)")
+	for _, key := range config.Keys() {
+		name := strings.ReplaceAll(key, "_", "-")
+		if key == "insecure" {
+			flags.Bool(name, false, "do not verify the endpoint's certificate")
+			continue
+		}
+		flags.String(name, "", flagUsage[key])
+	}
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if a.format != "" && a.format != "table" && a.format != "json" {
+			return fmt.Errorf("%w: -o: expected table or json, found %q", errUsage, a.format)
+		}
+		if *file == "" {
+			*file = a.getenv("MUSTER_CONFIG")
+		}
+		given := map[string]string{}
+		cmd.Flags().Visit(func(f *pflag.Flag) { given[strings.ReplaceAll(f.Name, "-", "_")] = f.Value.String() })
+		cfg, err := config.Load(*file, a.getenv, given)
+		a.cfg = cfg
+		return err
+	}
+	root.AddCommand(
+		newAgent(a), newSeed(a), newRound(a), newStatus(a), newMembers(a), newLeaders(a), newFacts(a),
+		newWait(a), newReport(a), newRun(a), newVersion(a),
+	)
+	for _, cmd := range root.Commands() {
+		usageErrors(cmd)
+	}
+	return root
+}
+
+var flagUsage = map[string]string{
+	"endpoint":           "URL of the DRP endpoint, https://HOST:8092",
+	"profile":            "name of the cluster profile",
+	"uuid":               "UUID of this host's DRP machine",
+	"name":               "name of this member, where the machine cannot be read",
+	"ca_file":            "PEM file of the certificates that vouch for the endpoint",
+	"fingerprint":        "SHA-256 of the endpoint's certificate, instead of a CA",
+	"profile_token_file": "file that holds the profile token",
+	"machine_token_file": "file that holds the machine token",
+	"state_dir":          "directory in which the member keeps its identity",
+	"socket":             "path of the agent's local socket",
+	"log_level":          "trace, debug, info, warn or error",
+}
+
+// usageErrors makes a wrong number of arguments a usage error.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return fmt.Errorf("%w: %w; see `%s --help`", errUsage, err, c.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// outputFlag adds -o to a command that prints a result.
+func (a *app) outputFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVarP(&a.format, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// print writes v as JSON, or lets table write it.
+func (a *app) print(v any, table func(io.Writer)) error {
+	if a.format != "json" {
+		table(a.stdout)
+		return nil
+	}
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func (a *app) logger() hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "muster", Output: a.stderr, Level: hclog.LevelFromString(a.cfg.LogLevel)})
+}
+
+// client returns a client of the endpoint.
+func (a *app) client() (*drp.Client, error) {
+	if err := a.cfg.Require("endpoint", "profile"); err != nil {
+		return nil, err
+	}
+	c := drp.Config{Endpoint: a.cfg.Endpoint, Fingerprint: a.cfg.Fingerprint, Insecure: a.cfg.Insecure}
+	if a.cfg.CAFile != "" {
+		pem, err := os.ReadFile(a.cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("%w: ca_file (%s): %w", config.ErrInvalid, a.cfg.Origin("ca_file"), err)
+		}
+		c.CA = pem
+	}
+	if a.cfg.Insecure {
+		a.logger().Warn("the endpoint's certificate is not verified", "because", a.cfg.Origin("insecure"))
+	}
+	client, err := drp.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
+	}
+	return client, nil
+}
+
+// operator returns the credentials of whoever runs the cluster: RS_TOKEN, or
+// RS_KEY as drpcli has it.
+func (a *app) operator() (drp.Auth, error) {
+	if token := a.getenv("RS_TOKEN"); token != "" {
+		return drp.Token(token), nil
+	}
+	if user, password, ok := strings.Cut(a.getenv("RS_KEY"), ":"); ok {
+		return drp.Basic(user, password), nil
+	}
+	return nil, fmt.Errorf("%w: no credentials: set RS_TOKEN, or RS_KEY=USER:PASSWORD", config.ErrInvalid)
+}
+
+// isMember reports whether this host has what a member needs.
+func (a *app) isMember() bool {
+	_, err := os.Stat(a.cfg.ProfileTokenFile)
+	return a.cfg.UUID != "" && !errors.Is(err, fs.ErrNotExist)
+}
+
+// store returns the cluster profile for reading, with the member's own token
+// where there is one, else with the operator's credentials.
+func (a *app) store() (*drp.Store, error) {
+	client, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	if a.isMember() {
+		return client.Profile(a.cfg.Profile, drp.TokenFile(a.cfg.ProfileTokenFile)), nil
+	}
+	auth, err := a.operator()
+	if err != nil {
+		return nil, err
+	}
+	return client.Profile(a.cfg.Profile, auth), nil
+}
+
+// read returns the profile as it is now: through the agent, or directly.
+func (a *app) read(ctx context.Context) (*profile.Document, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	agentClient, err := agent.Dial(a.cfg.Socket)
+	if err == nil {
+		return agentClient.Read(ctx)
+	}
+	if !errors.Is(err, agent.ErrNoAgent) {
+		return nil, err
+	}
+	store, err := a.store()
+	if err != nil {
+		return nil, err
+	}
+	d, err := store.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.Check()
+}
+
+// commandTimeout bounds commands that do not wait for anybody.
+const commandTimeout = 30 * time.Second
+
+// agentConfig is the configuration of this host's member.
+func (a *app) agentConfig() (agent.Config, error) {
+	if err := a.cfg.Require("endpoint", "profile", "uuid"); err != nil {
+		return agent.Config{}, err
+	}
+	client, err := a.client()
+	if err != nil {
+		return agent.Config{}, err
+	}
+	cfg := agent.Config{
+		Profile: a.cfg.Profile, UUID: a.cfg.UUID, Name: a.cfg.Name,
+		Store:    client.Profile(a.cfg.Profile, drp.TokenFile(a.cfg.ProfileTokenFile)),
+		StateDir: a.cfg.StateDir, Socket: a.cfg.Socket, Version: buildVersion(), Logger: a.logger(),
+	}
+	_, err = os.Stat(a.cfg.MachineTokenFile)
+	if err == nil || a.cfg.Origin("machine_token_file") != "default" {
+		cfg.Machine = client.Machine(a.cfg.UUID, drp.TokenFile(a.cfg.MachineTokenFile))
+	}
+	return cfg, nil
+}
+
+// local hands do the way to take part on this host: the running agent, or, with
+// none, this process as the member.
+func (a *app) local(ctx context.Context, do func(context.Context, agent.Local) error) error {
+	client, err := agent.Dial(a.cfg.Socket)
+	if err == nil {
+		return do(ctx, client)
+	}
+	if !errors.Is(err, agent.ErrNoAgent) {
+		return err
+	}
+	cfg, err := a.agentConfig()
+	if err != nil {
+		return err
+	}
+	member, err := agent.Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer member.Close()
+	if err := member.Join(ctx, false); err != nil {
+		return err
+	}
+	return member.Do(ctx, func(ctx context.Context) error { return do(ctx, member) })
+}
+
+// buildVersion is the version that the linker set, else what the build
+// information says.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

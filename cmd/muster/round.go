@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"muster/profile"
+)
+
+func newRound(a *app) *cobra.Command {
+	var spec profile.RoundSpec
+	cmd := a.outputFlag(&cobra.Command{
+		Use:   "round",
+		Short: "Open the next round (before its workflows are started)",
+		Long: "Opens the next round and plants its barrier. Refused (exit 4) while the present round has no\n" +
+			"verdict, unless --force gives it up as superseded. Needs RS_TOKEN or RS_KEY.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
+			defer cancel()
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			auth, err := a.operator()
+			if err != nil {
+				return err
+			}
+			store := client.Profile(a.cfg.Profile, auth)
+			d, err := store.Read(ctx)
+			if err != nil {
+				return err
+			}
+			if err := d.Check(); err != nil {
+				return err
+			}
+			now, err := d.Round()
+			if err != nil {
+				return err
+			}
+			spec.After = now.N
+			if d, err = profile.NewOperator(store).Write(ctx, spec.Plan); err != nil {
+				return fmt.Errorf("open round %d: %w", now.N+1, err)
+			}
+			opened, err := d.Round()
+			if err != nil {
+				return err
+			}
+			return a.print(opened, func(w io.Writer) { fmt.Fprintf(w, "round %d is open\n", opened.N) })
+		},
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&spec.Workflow, "workflow", "", "what the machines are to run, for people")
+	flags.BoolVar(&spec.Criteria.FailFast, "fail-fast", false, "the first member that fails ends the round")
+	flags.BoolVar(&spec.Force, "force", false, "give the present round up though it has no verdict")
+	return cmd
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"muster/profile"
+	"muster/profile/drp"
+)
+
+func newSeed(a *app) *cobra.Command {
+	var filter string
+	var roles []string
+	var seed profile.Seed
+	cmd := a.outputFlag(&cobra.Command{
+		Use:   "seed",
+		Short: "Plant what the members need into the cluster profile (on the cluster manager)",
+		Long: "Creates the profile if need be, lists the machines that the filter selects, leaves out the manager,\n" +
+			"and plants the expected members, the slots and round 1. What is there already is left alone, so\n" +
+			"seeding again changes nothing. Needs RS_TOKEN or RS_KEY with the right to list machines.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			seed.Profile, seed.Filter = a.cfg.Profile, filter
+			var err error
+			if seed.Roles, err = parseRoles(roles); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
+			defer cancel()
+			return a.seed(ctx, seed)
+		},
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&filter, "filter", "Profiles Eq $CLUSTER_PROFILE", "drpcli filter words that select the members")
+	flags.IntVar(&seed.Leaders, "leaders", 1, "slots of role leader")
+	flags.StringArrayVar(&roles, "role", nil, "NAME=N: another role with N slots (repeatable)")
+	flags.StringVar(&seed.Workflow, "workflow", "", "what the machines are to run in round 1, for people")
+	flags.BoolVar(&seed.Criteria.FailFast, "fail-fast", false, "the first member that fails ends round 1")
+	flags.BoolVar(&seed.Criteria.AcceptComplete, "accept-complete", false, "a machine that was complete before its agent ever ran counts in round 1")
+	return cmd
+}
+
+func parseRoles(words []string) (map[string]int, error) {
+	roles := map[string]int{}
+	for _, w := range words {
+		name, count, ok := strings.Cut(w, "=")
+		n, err := strconv.Atoi(count)
+		if !ok || err != nil || name == "" {
+			return nil, fmt.Errorf("%w: --role: expected NAME=N, found %q", errUsage, w)
+		}
+		roles[name] = n
+	}
+	return roles, nil
+}
+
+// seeded is what the command prints.
+type seeded struct {
+	Profile string   `json:"profile"`
+	Created bool     `json:"created"`
+	Members []string `json:"members"` // UUIDs
+	Round   int      `json:"round"`
+}
+
+func (a *app) seed(ctx context.Context, seed profile.Seed) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	auth, err := a.operator()
+	if err != nil {
+		return err
+	}
+	if seed.Members, err = a.selectMembers(ctx, client, seed.Filter, auth); err != nil {
+		return err
+	}
+	store := client.Profile(a.cfg.Profile, auth)
+	d, created, err := plant(ctx, store, seed)
+	if err != nil {
+		return err
+	}
+	expected, err := d.Expected()
+	if err != nil {
+		return err
+	}
+	round, err := d.Round()
+	if err != nil {
+		return err
+	}
+	result := seeded{Profile: d.Name, Created: created, Members: expected.Members, Round: round.N}
+	return a.print(result, func(w io.Writer) {
+		fmt.Fprintf(w, "profile %s is seeded: %d members expected, round %d\n", result.Profile, len(result.Members), result.Round)
+	})
+}
+
+// selectMembers lists the machines of the filter, without the manager.
+func (a *app) selectMembers(ctx context.Context, client *drp.Client, words string, auth drp.Auth) ([]string, error) {
+	filter, err := drp.Filter(words, a.cfg.Profile)
+	if err != nil {
+		return nil, err
+	}
+	machines, err := client.Machines(ctx, filter, auth)
+	if err != nil {
+		return nil, fmt.Errorf("list the members: %w", err)
+	}
+	var members []string
+	for _, m := range machines {
+		if !m.Manager && m.UUID != a.cfg.UUID {
+			members = append(members, m.UUID)
+		}
+	}
+	if len(members) == 0 {
+		return nil, fmt.Errorf("no member: filter %q selects %d machines besides the manager; add the profile to the machines first, and check that the credentials may list them (DRP shows an empty list otherwise)", words, len(members))
+	}
+	slices.Sort(members)
+	return members, nil
+}
+
+// plant creates the profile, or adds what it lacks.
+func plant(ctx context.Context, store *drp.Store, seed profile.Seed) (*profile.Document, bool, error) {
+	params, err := seed.Params()
+	if err != nil {
+		return nil, false, err
+	}
+	if _, err := store.Read(ctx); errors.Is(err, profile.ErrNotFound) {
+		err := store.Create(ctx, "Shared profile of cluster "+seed.Profile, params)
+		if err != nil && !errors.Is(err, profile.ErrConflict) && !errors.Is(err, profile.ErrUnknownOutcome) {
+			return nil, false, fmt.Errorf("create profile %q: %w", seed.Profile, err)
+		}
+		if err == nil {
+			d, err := store.Read(ctx)
+			return d, true, err
+		}
+	} else if err != nil {
+		return nil, false, err
+	}
+	d, err := profile.NewOperator(store).Write(ctx, seed.Plan)
+	return d, false, err
+}
