@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gitlab.com/rackn/provision/v4/agent"
@@ -19,6 +20,9 @@ import (
 
 // maxSocketPath is how long the path of a unix socket may be, everywhere.
 const maxSocketPath = 103
+
+// kexecLoaded tells on Linux whether a kernel is loaded for kexec.
+const kexecLoaded = "/sys/kernel/kexec_loaded"
 
 // contactWait is how long a runner tries to reach its endpoint at the start.
 const contactWait = 30 * time.Second
@@ -65,6 +69,11 @@ type RunnerConfig struct {
 // terminated as well; otherwise a program that the script leaves behind can hold
 // up the report until StopWait is over, and the runner that comes next fails the
 // job.
+//
+// Power actions are off but for one that DRP's agent always takes: if a kernel is
+// loaded for kexec, it boots that instead of rebooting. So RunRunner refuses to
+// work on such a host; do not load one while a runner runs, and do not set the
+// param kexec-ok, which makes the agent load one.
 //
 // It returns nil when ctx ends while the agent runs, and also when a task tells the runner to stop,
 // to power off or to reboot, or when the machine's boot environment changes:
@@ -132,6 +141,9 @@ func firstContact(ctx context.Context, client *api.Client, uuid string) (*models
 func (c *RunnerConfig) prepare() error {
 	if c.Endpoint == "" || c.Machine == "" || c.Token == "" || c.Dir == "" || c.Log == nil {
 		return errors.New("endpoint, machine, token, directory and log are all needed")
+	}
+	if loaded, _ := os.ReadFile(kexecLoaded); strings.HasPrefix(string(loaded), "1") {
+		return errors.New("this host has a kernel loaded for kexec, which a task could make it boot")
 	}
 	if c.StopWait == 0 {
 		c.StopWait = defaultStopWait

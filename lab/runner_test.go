@@ -226,6 +226,28 @@ func TestRebootEndsTheRunner(t *testing.T) {
 	st.await(m, complete)
 }
 
+// So does a stage that needs another boot environment.
+func TestNewBootEnvEndsTheRunner(t *testing.T) {
+	st := newSite(t, "")
+	st.workflow([]string{"echo one"}, []string{"echo two"})
+	st.create(&models.BootEnv{Name: "other"})
+	if err := st.admin.PutModel(&models.Stage{Name: "s2", Tasks: []string{"s2-1"}, BootEnv: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	m := st.machine("node1")
+	p := st.start(m)
+	if err := p.wait(); err != nil {
+		t.Errorf("runner: %v\n%s", err, p.out)
+	}
+	st.read(m)
+	if m.Runnable || m.BootEnv != "other" || m.Stage != "s2" || m.WorkflowComplete {
+		t.Errorf("got runnable %v, %s in %s, complete %v", m.Runnable, m.Stage, m.BootEnv, m.WorkflowComplete)
+	}
+	st.patch(m, func(m *models.Machine) { m.Runnable = true })
+	st.runner(m)
+	st.await(m, complete)
+}
+
 // What cannot work is reported, quickly and without a panic.
 func TestRunnerThatCannotStart(t *testing.T) {
 	st := newSite(t, "")
