@@ -75,7 +75,7 @@ type RunnerConfig struct {
 // work on such a host; do not load one while a runner runs, and do not set the
 // param kexec-ok, which makes the agent load one.
 //
-// It returns nil when ctx ends while the agent runs, and also when a task tells the runner to stop,
+// It returns nil when ctx ends, and also when a task tells the runner to stop,
 // to power off or to reboot, or when the machine's boot environment changes:
 // where a machine would do that and start a runner again, the caller may do so.
 // A machine on which a task failed or stayed incomplete is not runnable; the
@@ -90,6 +90,9 @@ func RunRunner(ctx context.Context, cfg RunnerConfig) error {
 	}
 	defer client.Close()
 	m, err := firstContact(ctx, client, cfg.Machine)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("runner: read machine %s: %w", cfg.Machine, err)
 	}
