@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gitlab.com/rackn/jp"
 	"gitlab.com/rackn/provision/v4/models"
 )
 
@@ -82,6 +83,11 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	compact := bytes.NewBuffer(make([]byte, 0, len(body)))
 	if err := json.Compact(compact, body); err != nil {
 		return nil, badRequest("Cannot parse the body: " + err.Error())
+	}
+	// What a patch could not read later, such as 1e400 or a member that comes
+	// twice, must not get into the store.
+	if _, err := jp.MakeIndex(compact.Bytes(), nil); err != nil {
+		return nil, badRequest("Cannot parse the body")
 	}
 	return compact.Bytes(), nil
 }

@@ -16,12 +16,12 @@
 //     one machine, or one profile. They are sealed; holders cannot read them.
 //
 // What it does not do: it keeps nothing on disk, serves no files, has no DHCP, no
-// plugins and no generic object routes, takes no token in a URL, and does not check that workflows, stages and tasks name
-// one another correctly when they are stored, but when a machine is given a
-// workflow. Stages hold plain tasks only; there are no work orders and no filters
-// in event registrations. Where DRP leaks (it echoes refused
-// tokens, prints params into patch errors, answers HEAD without a claim), this
-// endpoint does not.
+// plugins and no generic object routes, takes no token in a URL, and does not
+// check that workflows, stages and tasks name one another correctly when they are
+// stored, but when a machine is given a workflow. Stages hold plain tasks only;
+// there are no work orders and no filters in event registrations. Where DRP leaks
+// (it echoes refused tokens, prints params into patch errors, answers HEAD without
+// a claim), this endpoint does not.
 //
 // With Config.Compat "3.13" it behaves as the last public DRP server does: no
 // ETag and no long poll, no machine token route, no WorkflowComplete and other
@@ -30,8 +30,9 @@
 // without the claim is empty and an object is 404. What DRP 4 does then is not
 // known, and neither is whether its long poll differs from this one.
 //
-// JSON Patch is that of DRP 4's library: test compares numbers by their text, so
-// that 1 is not 1.0, and patched objects come back with sorted keys.
+// JSON Patch is that of DRP 4's library: for a test an integer never equals a
+// number written with a fraction or an exponent, so that 1 is not 1.0, and patched
+// objects come back with sorted keys and such numbers in their shortest form.
 //
 // Usage:
 //

@@ -1,6 +1,9 @@
 package endpoint_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestParamsRoutes(t *testing.T) {
 	for _, compat := range []string{"", "3.13"} {
@@ -36,6 +39,8 @@ func TestParamsRoutes(t *testing.T) {
 			{"DELETE", "/bb", "", 404, ``},
 			{"POST", "/cluster/count", `"x"`, 409, ``},
 			{"POST", "/xx", `nope`, 400, ``},
+			{"POST", "/xx", `1e400`, 400, ``},
+			{"POST", "/xx", `{"` + strings.Repeat("k", 20000) + `":1}`, 400, ``},
 			{"POST", "/x", `1`, 409, ``},
 			{"POST", "", `{"cluster/count":"x"}`, 409, ``},
 			{"POST", "", `[]`, 409, ``},
