@@ -41,12 +41,18 @@ type opError struct {
 
 func (e *opError) Error() string { return e.err.Error() }
 
-var (
-	errTestFailed  = errors.New("Test op failed.")
-	errUnknownOp   = errors.New("Unknown op.")
-	errIncomplete  = errors.New("Op lacks a path, from or value.")
-	errBadPointer  = errors.New("Not a JSON pointer.")
-	errPatchTooBig = errors.New("Patch copies too much.")
+// opFailure is why an operation failed, worded as DRP words it to clients.
+type opFailure string
+
+func (f opFailure) Error() string { return string(f) }
+
+const (
+	errTestFailed  opFailure = "Test op failed."
+	errUnknownOp   opFailure = "Unknown op."
+	errIncomplete  opFailure = "Op lacks a path, from or value."
+	errBadPointer  opFailure = "Not a JSON pointer."
+	errNoPath      opFailure = "Path not found."
+	errPatchTooBig opFailure = "Patch copies too much."
 )
 
 // parsePatch decodes a patch. A body that is no array of objects is 400; an
@@ -196,7 +202,7 @@ func pathError(err error) error {
 		return nil
 	}
 	if errors.Is(err, jp.KeyPathNotFoundError) {
-		return errors.New("Path not found.")
+		return errNoPath
 	}
 	return err
 }

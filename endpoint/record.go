@@ -87,7 +87,7 @@ func decode(prefix string, raw []byte) (models.Model, []byte, error) {
 			params = []byte("{}")
 		}
 		if params[0] != '{' {
-			return nil, nil, errors.New("Params must be an object")
+			return nil, nil, errors.New("field Params must be an object")
 		}
 	}
 	head.Fill()
