@@ -233,6 +233,21 @@ func TestBothProtocols(t *testing.T) {
 	}
 }
 
+func TestURLOfAllAddressesIsReachable(t *testing.T) {
+	s, err := endpoint.New(endpoint.Config{Listen: ":0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	asAdmin(t, s).must("GET", "/info", "")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAddressInUseIsAnError(t *testing.T) {
 	s := start(t, "")
 	if _, err := endpoint.New(endpoint.Config{Listen: strings.TrimPrefix(s.URL(), "https://")}); err == nil {

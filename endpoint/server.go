@@ -154,8 +154,14 @@ func (s *Server) close() {
 	s.closing = true
 }
 
-// URL is where clients find the endpoint.
-func (s *Server) URL() string { return "https://" + s.listener.Addr().String() }
+// URL is where clients on this host find the endpoint.
+func (s *Server) URL() string {
+	addr := *s.listener.Addr().(*net.TCPAddr)
+	if addr.IP.IsUnspecified() {
+		addr.IP = net.IPv4(127, 0, 0, 1)
+	}
+	return "https://" + addr.String()
+}
 
 // OnCommit calls fn for every commit, in commit order and with the store locked:
 // fn must return soon and must not use the server. A later call replaces fn.
