@@ -40,14 +40,23 @@ func (s *Store) Read(ctx context.Context) (*profile.Document, error) {
 
 // ReadParams implements profile.Store: one GET of the params route.
 func (s *Store) ReadParams(ctx context.Context, names ...string) (profile.Params, error) {
-	var params profile.Params
+	var found profile.Params
 	_, err := s.client.do(ctx, request{
 		method: http.MethodGet,
 		path:   []string{"profiles", s.name, "params"},
 		query:  url.Values{"params": {strings.Join(names, ",")}},
 		auth:   s.auth,
-	}, &params)
-	return params, err
+	}, &found)
+	if err != nil {
+		return nil, err
+	}
+	params := profile.Params{}
+	for _, n := range names { // whatever else came was not asked for
+		if raw, ok := found[n]; ok {
+			params[n] = raw
+		}
+	}
+	return params, nil
 }
 
 // Apply implements profile.Store: one PATCH of the object URL, because the
@@ -123,8 +132,9 @@ func wirePatch(ops []profile.Op) (json.RawMessage, error) {
 func (c *Client) changed(ctx context.Context, path []string, auth Auth, since string, wait time.Duration) (string, error) {
 	r := request{method: http.MethodHead, path: path, auth: auth}
 	if since != "" {
-		r.wait = wait
-		r.header = http.Header{"If-None-Match": {since}, "Prefer": {fmt.Sprintf("wait=%d", int(wait.Seconds()))}}
+		seconds := int((wait + time.Second - 1) / time.Second) // a wait of 0 would be none
+		r.wait = time.Duration(seconds) * time.Second
+		r.header = http.Header{"If-None-Match": {since}, "Prefer": {fmt.Sprintf("wait=%d", seconds)}}
 	}
 	resp, err := c.do(ctx, r, nil)
 	if err != nil {

@@ -33,7 +33,7 @@ type Profile struct {
 
 // New returns a profile with these params.
 func New(name string, params profile.Params) *Profile {
-	return &Profile{name: name, params: maps.Clone(params), version: 1, changed: make(chan struct{})}
+	return &Profile{name: name, params: copied(params), version: 1, changed: make(chan struct{})}
 }
 
 // OnCommit has fn called with the states before and after every commit, in
@@ -62,7 +62,14 @@ func (p *Profile) documentLocked() *profile.Document {
 func (p *Profile) Replace(params profile.Params) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.commitLocked(maps.Clone(params))
+	p.commitLocked(copied(params))
+}
+
+// copied is never nil: params can be set in it.
+func copied(params profile.Params) profile.Params {
+	c := make(profile.Params, len(params))
+	maps.Copy(c, params)
+	return c
 }
 
 func (p *Profile) commitLocked(params profile.Params) {
@@ -171,6 +178,9 @@ func (s *Store) Changed(ctx context.Context, since string, wait time.Duration) (
 	fault := s.fault(Call{Method: "Changed"})
 	if fault.Refuse != nil {
 		return "", fault.Refuse
+	}
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("%w: %w", profile.ErrUnavailable, context.Cause(ctx))
 	}
 	if fault.LoseRequest || fault.LoseReply {
 		return "", s.inVain(ctx, wait+s.timeout, profile.ErrUnavailable)

@@ -23,28 +23,31 @@ var (
 func patch(params profile.Params, ops []profile.Op) (profile.Params, error) {
 	root := make(map[string]any, len(params)) // decoded params; others stay raw
 	params = maps.Clone(params)
-	touched := map[string]bool{}
+	decoded, set := map[string]bool{}, map[string]bool{}
 	for i, op := range ops {
 		if op.Path == "" {
 			whole, err := json.Marshal(params)
 			if err != nil {
 				return nil, err
 			}
-			if len(touched) > 0 || op.Op != "test" || !equal(whole, op.Value) {
+			if len(set) > 0 || op.Op != "test" || !equal(whole, op.Value) {
 				return nil, fmt.Errorf("operation %d: %w", i, errTest)
 			}
 			continue
 		}
 		parts := op.Path.Parts()
 		name := parts[0]
-		if raw, ok := params[name]; ok && !touched[name] {
+		if raw, ok := params[name]; ok && !decoded[name] {
 			v, err := parse(raw)
 			if err != nil {
 				return nil, err
 			}
 			root[name] = v
 		}
-		touched[name] = true
+		decoded[name] = true
+		if op.Op != "test" {
+			set[name] = true // what is only tested stays byte for byte
+		}
 		var value any
 		if op.Op != "remove" {
 			v, err := parse(op.Value)
@@ -57,7 +60,7 @@ func patch(params profile.Params, ops []profile.Op) (profile.Params, error) {
 			return nil, fmt.Errorf("operation %d (%s %s): %w", i, op.Op, op.Path, err)
 		}
 	}
-	for name := range touched {
+	for name := range set {
 		v, ok := root[name]
 		if !ok {
 			delete(params, name)
