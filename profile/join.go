@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,8 +30,11 @@ type Joining struct {
 // ours yet, from other hardware: a clone); ErrForgotten when an operator has
 // removed it. The table is in DESIGN under "Identity".
 func (m *Member) Join(ctx context.Context, j Joining) (*Document, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	end, err := m.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	return m.write(ctx, func(d *Document) (*Change, error) {
 		if err := d.Check(); err != nil {
 			return nil, err
@@ -54,7 +58,11 @@ func (m *Member) identify(d *Document, record Record, exists bool, j Joining) (a
 	before := s.Write != "" || len(s.Pending) > 0 // this state directory may have joined
 	switch {
 	case before && record.Instance == s.Instance && exists:
-		return true, m.settle(d)
+		if err = m.settle(d); !errors.Is(err, ErrTwin) || !j.NewLife {
+			return true, err
+		}
+		s.Instance = "" // leave it to the twin
+		m.newLife(j)
 	case j.NewLife:
 		m.newLife(j)
 	case s.Write != "" && (!exists || record.Instance == "" && record.Seq >= s.Seq):

@@ -67,21 +67,49 @@ type Member struct {
 	newID   func() string
 	random  func() float64
 
-	mu    sync.Mutex // held for the whole of a write: writes are made one after the other
-	state State
-	over  error // set once the identity is lost: nothing is written any more
+	turn  chan struct{} // holds one token for the whole of a write: writes are made one after the other
+	state State         // of whoever has the turn
+	over  error         // set once the identity is lost: nothing is written any more
+
+	mu    sync.Mutex // guards known
+	known State      // copy of state, for everybody else
 }
 
 // NewMember returns the member that cfg.State describes.
 func NewMember(cfg MemberConfig) *Member {
-	m := &Member{store: cfg.Store, view: cfg.View, journal: cfg.Journal, newID: cfg.NewID, random: cfg.Random, state: cfg.State}
+	m := &Member{store: cfg.Store, view: cfg.View, journal: cfg.Journal, newID: cfg.NewID, random: cfg.Random, turn: make(chan struct{}, 1), state: cfg.State}
 	if m.newID == nil {
 		m.newID = RandomID
 	}
 	if m.random == nil {
 		m.random = mathrand.Float64
 	}
+	m.publish()
 	return m
+}
+
+// begin takes the turn to write, and returns what gives it back. It is bounded
+// by ctx: the write before may be outliving an endpoint that is away.
+func (m *Member) begin(ctx context.Context) (end func(), err error) {
+	select {
+	case m.turn <- struct{}{}:
+		return func() { m.publish(); <-m.turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: an earlier write is still under way: %w", ErrUnavailable, context.Cause(ctx))
+	}
+}
+
+// publish tells what the member remembers to those who do not have the turn.
+func (m *Member) publish() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known = m.state.clone()
+}
+
+func (s State) clone() State {
+	s.Pending = slices.Clone(s.Pending)
+	s.Tenures = maps.Clone(s.Tenures)
+	return s
 }
 
 // RandomID returns 128 random bits in hexadecimal.
@@ -98,17 +126,14 @@ func (m *Member) UUID() string { return m.state.UUID }
 func (m *Member) State() State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.state
-	s.Pending = slices.Clone(s.Pending)
-	s.Tenures = maps.Clone(s.Tenures)
-	return s
+	return m.known.clone()
 }
 
 // Tenure returns the tenure under which the member holds a slot of role, and
 // whether it does: the member claimed it and the state d confirms it.
 func (m *Member) Tenure(d *Document, role string) (Tenure, bool) {
 	m.mu.Lock()
-	t, ok := m.state.Tenures[role]
+	t, ok := m.known.Tenures[role]
 	m.mu.Unlock()
 	if !ok {
 		return Tenure{}, false
@@ -128,11 +153,17 @@ func (m *Member) Tenure(d *Document, role string) (Tenure, bool) {
 // unavailable endpoint are outlived until ctx ends; the error then wraps
 // ErrUnknownOutcome if a change may still land, else ErrUnavailable.
 func (m *Member) Write(ctx context.Context, plan Plan) (*Document, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	end, err := m.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	return m.write(ctx, func(d *Document) (*Change, error) {
-		if err := m.settle(d); err != nil {
+		err := m.settle(d)
+		if errors.Is(err, ErrTwin) || errors.Is(err, ErrForgotten) {
 			m.over = err
+		}
+		if err != nil {
 			return nil, err
 		}
 		return plan(d)
@@ -144,12 +175,14 @@ func (m *Member) Write(ctx context.Context, plan Plan) (*Document, error) {
 // reason that reading it again does not show.
 const conflictsMost = 30
 
-// write loops over plan with m.mu held. plan must have settled the member's
-// own record.
+// write loops over plan with the turn taken. plan must have settled the
+// member's own record.
 func (m *Member) write(ctx context.Context, plan Plan) (*Document, error) {
 	doc, _ := m.view.Latest()
 	wait := backoff.New(20*time.Millisecond, 5*time.Second, m.random)
-	sent := map[string]bool{} // ids that this call has sent
+	race := backoff.New(20*time.Millisecond, time.Second, m.random) // many who want one leaf come back one by one
+	sent := map[string]bool{}                                       // ids that this call has sent
+	var unknown error                                               // of a change of this call that may still land
 	for conflicts := 0; ; {
 		if m.over != nil {
 			return doc, m.over
@@ -169,21 +202,37 @@ func (m *Member) write(ctx context.Context, plan Plan) (*Document, error) {
 			return after, nil
 		case errors.Is(err, ErrConflict):
 			if conflicts++; conflicts > conflictsMost {
-				return doc, fmt.Errorf("refused %d times though it was read again each time: %w", conflicts, err)
+				err = fmt.Errorf("refused %d times though it was read again each time: %w", conflicts, err)
+				return doc, orUnknown(err, unknown)
+			}
+			if backoff.Sleep(ctx, race.Next()) != nil {
+				return doc, orUnknown(err, unknown)
 			}
 		case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknownOutcome):
+			if errors.Is(err, ErrUnknownOutcome) {
+				unknown = err
+			}
 			if conflicts = 0; backoff.Sleep(ctx, wait.Next()) != nil {
-				return doc, err
+				return doc, orUnknown(err, unknown)
 			}
 		default:
-			return doc, err
+			return doc, orUnknown(err, unknown)
 		}
 		fresh, rerr := m.reread(ctx, wait)
 		if rerr != nil {
-			return doc, errors.Join(err, rerr)
+			return doc, orUnknown(errors.Join(err, rerr), unknown)
 		}
 		doc = fresh
 	}
+}
+
+// orUnknown returns err, and unknown, if any, with it: what ends a write says
+// nothing about an earlier attempt that may still land.
+func orUnknown(err, unknown error) error {
+	if unknown == nil || errors.Is(err, ErrUnknownOutcome) {
+		return err
+	}
+	return fmt.Errorf("%w; an attempt before that: %w", err, unknown)
 }
 
 // send makes the pending write durable and applies change with the discipline
@@ -206,7 +255,8 @@ func (m *Member) send(ctx context.Context, d *Document, change *Change, id strin
 	}
 
 	m.state.Pending = append(m.state.Pending, Pending{Write: id, Claim: change.claim})
-	if err := m.journal.Save(m.state); err != nil {
+	if err := m.journal.Save(m.state.clone()); err != nil {
+		m.state.Pending = m.state.Pending[:len(m.state.Pending)-1]
 		return nil, fmt.Errorf("keep the pending write: %w", err)
 	}
 	after, err := m.store.Apply(ctx, full)
@@ -235,6 +285,7 @@ func (m *Member) landed(seq int64, p Pending) {
 		tenures[p.Claim.Role] = *p.Claim
 		m.state.Tenures = tenures
 	}
+	m.publish()
 }
 
 // settle compares the member's own record in d with what the member remembers,

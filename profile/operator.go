@@ -27,7 +27,7 @@ func NewOperator(store Store) *Operator { return &Operator{store: store} }
 func (o *Operator) Write(ctx context.Context, plan Plan) (*Document, error) {
 	wait := backoff.New(20*time.Millisecond, 5*time.Second, mathrand.Float64)
 	sent := map[string]bool{}
-	var last error
+	var last, unknown error // unknown: a change of this call may still land
 	for conflicts := 0; conflicts <= conflictsMost; {
 		d, err := o.store.Read(ctx)
 		if err == nil {
@@ -36,12 +36,14 @@ func (o *Operator) Write(ctx context.Context, plan Plan) (*Document, error) {
 		switch {
 		case errors.Is(err, ErrConflict):
 			conflicts++
-		case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknownOutcome):
+		case errors.Is(err, ErrUnknownOutcome):
+			unknown = err
+		case errors.Is(err, ErrUnavailable):
 		default:
 			return d, err
 		}
 		if last = err; backoff.Sleep(ctx, wait.Next()) != nil {
-			return d, err
+			return d, orUnknown(err, unknown)
 		}
 	}
 	return nil, fmt.Errorf("refused %d times though it was read again each time: %w", conflictsMost, last)

@@ -1,8 +1,11 @@
 package profile
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 )
 
 // Names of the params of the cluster profile: the public contract. DRP's own
@@ -233,7 +236,7 @@ func (d *Document) Record(uuid string) (Record, bool, error) {
 	if !ok {
 		return r, false, nil
 	}
-	if err := json.Unmarshal(raw, &r); err != nil {
+	if err := unmarshal(raw, &r); err != nil {
 		return r, true, fmt.Errorf("%w: record of %s in %s: expected {\"name\": string, \"instance\": string, \"seq\": integer, …}, found %s (%v)", ErrMalformed, uuid, ParamMembers, clip(raw), err)
 	}
 	return r, true, nil
@@ -246,7 +249,7 @@ func (d *Document) Barrier(name string, round int) (Barrier, bool, error) {
 	if !ok {
 		return b, false, nil
 	}
-	if err := json.Unmarshal(raw, &b); err != nil {
+	if err := unmarshal(raw, &b); err != nil {
 		return b, true, fmt.Errorf("%w: round %d of barrier %q in %s: expected {\"criteria\": {…}, \"verdict\": string, …}, found %s (%v)", ErrMalformed, round, name, ParamBarriers, clip(raw), err)
 	}
 	return b, true, nil
@@ -300,16 +303,25 @@ func decode[T any](d *Document, param, want string) (T, error) {
 	if !ok {
 		return v, fmt.Errorf("%w: %s is absent, expected %s; run `muster seed` again to mend it", ErrMalformed, param, want)
 	}
-	if err := json.Unmarshal(raw, &v); err != nil {
+	if err := unmarshal(raw, &v); err != nil {
 		return v, fmt.Errorf("%w: %s: expected %s, found %s (%v)", ErrMalformed, param, want, clip(raw), err)
 	}
 	return v, nil
 }
 
+// unmarshal refuses null, which encoding/json takes for any zero value and
+// which DRP stores when a param is posted without a body.
+func unmarshal(raw json.RawMessage, v any) error {
+	if string(bytes.TrimSpace(raw)) == "null" {
+		return errors.New("it is null")
+	}
+	return json.Unmarshal(raw, v)
+}
+
 func clip(raw json.RawMessage) string {
 	const most = 80
 	if len(raw) > most {
-		return string(raw[:most]) + "…"
+		return strings.ToValidUTF8(string(raw[:most]), "") + "…"
 	}
 	return string(raw)
 }

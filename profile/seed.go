@@ -34,6 +34,9 @@ func (s Seed) Params() (Params, error) {
 	if len(s.Members) == 0 {
 		return nil, fmt.Errorf("%w: no member is expected", ErrInvalid)
 	}
+	if unique := slices.Compact(slices.Sorted(slices.Values(s.Members))); len(unique) < len(s.Members) || unique[0] == "" {
+		return nil, fmt.Errorf("%w: an expected member is named twice, or not named", ErrInvalid)
+	}
 	if s.Leaders < 0 {
 		return nil, fmt.Errorf("%w: %d leader slots", ErrInvalid, s.Leaders)
 	}
@@ -85,6 +88,9 @@ func (s Seed) Params() (Params, error) {
 // seeding twice, or twice at once, changes nothing. It tests the params as a
 // whole, because absence cannot be tested (wire contract, fact 2).
 func (s Seed) Plan(d *Document) (*Change, error) {
+	if s.Profile != d.Name {
+		return nil, fmt.Errorf("%w: the seed is of profile %q, not of %q", ErrInvalid, s.Profile, d.Name)
+	}
 	params, err := s.Params()
 	if err != nil {
 		return nil, err

@@ -1,10 +1,12 @@
 package profile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Tenure is one unbroken holding of a slot by one instance. (Instance, Epoch)
@@ -29,7 +31,7 @@ func (d *Document) Claimable(role string) ([]string, error) {
 	}
 	return slices.DeleteFunc(SlotNumbers(slots[role]), func(n string) bool {
 		i, err := strconv.Atoi(n)
-		return err != nil || i > count || !slots[role][n].Free()
+		return err != nil || i < 1 || i > count || strconv.Itoa(i) != n || !slots[role][n].Free()
 	}), nil
 }
 
@@ -38,7 +40,7 @@ func SlotNumbers(slots map[string]Slot) []string {
 	return slices.SortedFunc(maps.Keys(slots), func(a, b string) int {
 		i, _ := strconv.Atoi(a)
 		j, _ := strconv.Atoi(b)
-		return i - j
+		return cmp.Or(i-j, strings.Compare(a, b))
 	})
 }
 

@@ -48,7 +48,8 @@ type Document struct {
 // d's. A param in names that newer lacks is absent in the copy.
 func (d *Document) With(newer Params, names []string) *Document {
 	c := *d
-	c.Params = maps.Clone(d.Params)
+	c.Params = make(Params, len(d.Params)+len(names))
+	maps.Copy(c.Params, d.Params)
 	for _, n := range names {
 		if raw, ok := newer[n]; ok {
 			c.Params[n] = raw
