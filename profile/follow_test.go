@@ -1,0 +1,241 @@
+package profile_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"muster/profile"
+	"muster/profile/memory"
+)
+
+// source answers Changed as a script says, and notes when it is asked.
+type source struct {
+	changed func(since string, wait time.Duration) (string, error)
+	start   time.Time
+	mu      sync.Mutex
+	asked   []time.Duration // since start
+}
+
+func (s *source) Changed(ctx context.Context, since string, wait time.Duration) (string, error) {
+	s.mu.Lock()
+	s.asked = append(s.asked, time.Since(s.start))
+	s.mu.Unlock()
+	version, err := s.changed(since, wait)
+	if err == nil && version == since && version != "" {
+		select { // a long poll in vain
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
+	return version, err
+}
+
+// follow runs f for a time of the bubble, and returns the versions looked at and
+// when.
+func follow(t *testing.T, f profile.Follow, lasting time.Duration) (looks []string, at []time.Duration) {
+	t.Helper()
+	start, end := time.Now(), errors.New("end of the test")
+	f.Random = func() float64 { return 0.5 }
+	if look := f.Look; look != nil {
+		f.Look = func(ctx context.Context, version string) error {
+			looks, at = append(looks, version), append(at, time.Since(start))
+			return look(ctx, version)
+		}
+	} else {
+		f.Look = func(_ context.Context, version string) error {
+			looks, at = append(looks, version), append(at, time.Since(start))
+			return nil
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), lasting, end)
+	defer cancel()
+	if err := f.Run(ctx); !errors.Is(err, end) {
+		t.Errorf("Run: %v, want the cause of its context", err)
+	}
+	return looks, at
+}
+
+func TestALongPollLooksAtNewsAndOnceAfterEveryWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := memory.New(cluster, nil)
+		time.AfterFunc(30*time.Second, func() { p.Replace(nil) })
+		looks, at := follow(t, profile.Follow{Source: p.Store(nil), Since: "1"}, 5*time.Minute)
+		if diff := cmp.Diff([]string{"2", "", ""}, looks); diff != "" {
+			t.Errorf("looks (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]time.Duration{30 * time.Second, 150 * time.Second, 270 * time.Second}, at); diff != "" {
+			t.Errorf("times (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWithoutVersionsItPollsAndProbesHourly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{start: time.Now(), changed: func(string, time.Duration) (string, error) { return "", nil }}
+		looks, _ := follow(t, profile.Follow{Source: s}, 90*time.Minute)
+		if want := 90 * 60 / 5; len(looks) < want-3 || len(looks) > want {
+			t.Errorf("%d looks in 90 minutes, want about %d", len(looks), want)
+		}
+		if len(s.asked) != 2 || s.asked[0] != 0 || s.asked[1] < time.Hour {
+			t.Errorf("waiting was tried at %v, want at the start and an hour later", s.asked)
+		}
+	})
+}
+
+func TestAnEndpointThatDoesNotWaitIsPolled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &ignoring{}
+		looks, _ := follow(t, profile.Follow{Source: s, Since: "1"}, 30*time.Minute)
+		if s.asked != 1 {
+			t.Errorf("waiting was tried %d times in half an hour, want once", s.asked)
+		}
+		if want := 30 * 60 / 5; len(looks) < want-2 || len(looks) > want {
+			t.Errorf("%d looks in half an hour, want about %d", len(looks), want)
+		}
+	})
+}
+
+// ignoring has versions, and answers at once.
+type ignoring struct{ asked int }
+
+func (s *ignoring) Changed(_ context.Context, since string, _ time.Duration) (string, error) {
+	s.asked++
+	return since, nil
+}
+
+func TestErrorsAreOutlivedAndToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := &source{start: start, changed: func(since string, _ time.Duration) (string, error) {
+			if time.Since(start) < 10*time.Minute {
+				return "", profile.ErrUnavailable
+			}
+			return "9", nil
+		}}
+		var told []error
+		f := profile.Follow{Source: s, Since: "1", Trouble: func(err error) { told = append(told, err) }}
+		looks, at := follow(t, f, 11*time.Minute)
+		if len(told) != 2 || !errors.Is(told[0], profile.ErrUnavailable) || told[1] != nil {
+			t.Errorf("told %v, want the trouble and its end", told)
+		}
+		if len(looks) == 0 || looks[0] != "9" || at[0] > 10*time.Minute+10*time.Second {
+			t.Errorf("looks %q at %v, want one soon after the outage", looks, at)
+		}
+		if n := len(s.asked); n > 200 {
+			t.Errorf("asked %d times in 11 minutes of outage", n)
+		}
+	})
+}
+
+func TestALookThatFailsIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := memory.New(cluster, nil)
+		failures := 0
+		look := func(context.Context, string) error {
+			if failures++; failures <= 3 {
+				return profile.ErrUnavailable
+			}
+			return nil
+		}
+		looks, at := follow(t, profile.Follow{Source: p.Store(nil), Since: "0", Look: look}, time.Minute)
+		if diff := cmp.Diff([]string{"1", "1", "1", "1"}, looks); diff != "" {
+			t.Errorf("looks (-want +got):\n%s", diff)
+		}
+		if last := at[len(at)-1]; last > 10*time.Second {
+			t.Errorf("looked at %v, want it repeated soon", at)
+		}
+	})
+}
+
+func TestNewsAreHeldOffButNotTheFirstLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := memory.New(cluster, nil)
+		for i := range 10 { // a burst of commits, 50 ms apart
+			time.AfterFunc(10*time.Second+time.Duration(i)*50*time.Millisecond, func() { p.Replace(nil) })
+		}
+		f := profile.Follow{Source: p.Store(nil), HoldOff: func() time.Duration { return time.Second }}
+		looks, at := follow(t, f, time.Minute)
+		if diff := cmp.Diff([]time.Duration{0, 11 * time.Second, 12 * time.Second}, at); diff != "" {
+			t.Errorf("looks %q at (-want +got):\n%s", looks, diff)
+		}
+	})
+}
+
+func TestWatchKeepsTheViewUpToDate(t *testing.T) {
+	for name, prepare := range map[string]func(*world){
+		"by long poll": func(*world) {},
+		"by polling":   func(w *world) { w.WithoutVersions() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := seeded(t, two())
+				prepare(w)
+				h := w.host("u1")
+				h.join()
+				ctx, stop := context.WithCancel(t.Context())
+				watched := make(chan error)
+				h.calls = map[string]int{}
+				go func() { watched <- profile.Watch(ctx, h.store, h.view, nil) }()
+				synctest.Wait()
+
+				w.put(profile.At(profile.ParamEscape), 1)
+				time.Sleep(10 * time.Second)
+				if d, _ := h.view.Latest(); !d.Escaped() {
+					t.Error("the view has not got what somebody else wrote")
+				}
+				c := &profile.Change{}
+				c.Remove(profile.At(profile.ParamEscape))
+				if _, err := w.Store(nil).Apply(ctx, c); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Second)
+				if d, _ := h.view.Latest(); d.Escaped() {
+					t.Error("the view keeps a param that was removed")
+				}
+				stop()
+				<-watched
+				if h.calls["Read"] != 0 {
+					t.Errorf("the whole profile was read %d times by watching", h.calls["Read"])
+				}
+			})
+		})
+	}
+}
+
+func TestOnesOwnWriteCostsNoReadOfTheWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		h.join()
+		ctx, stop := context.WithCancel(t.Context())
+		watched := make(chan error)
+		go func() { watched <- profile.Watch(ctx, h.store, h.view, nil) }()
+		synctest.Wait()
+		if _, err := h.Write(ctx, h.name("new")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		stop()
+		<-watched
+		if got := h.calls["ReadParams"]; got != 0 {
+			t.Errorf("%d reads after one's own write, want none: its answer said it all", got)
+		}
+	})
+}
+
+func TestTheHoldOffGrowsWithTheClusterAndIsBounded(t *testing.T) {
+	for count, most := range map[string]time.Duration{`1`: 5 * time.Millisecond, `100`: 500 * time.Millisecond, `100000`: time.Second} {
+		d := document(t, profile.ParamExpected, `{"count":`+count+`}`)
+		for range 100 {
+			if got := profile.HoldOff(d); got < most/2 || got > most {
+				t.Fatalf("hold-off of %s members is %v, want it within %v and %v", count, got, most/2, most)
+			}
+		}
+	}
+}
