@@ -67,7 +67,11 @@ type Auth func(*http.Request) error
 func New(cfg Config) (*Client, error) {
 	base, err := url.Parse(strings.TrimRight(cfg.Endpoint, "/"))
 	if err != nil || base.Scheme != "https" || base.Host == "" || base.User != nil {
-		return nil, fmt.Errorf("endpoint: expected https://HOST:PORT, found %q", cfg.Endpoint)
+		found := cfg.Endpoint
+		if at := strings.LastIndex(found, "@"); at >= 0 {
+			found = "…" + found[at:] // what is before it may be a password
+		}
+		return nil, fmt.Errorf("endpoint: expected https://HOST:PORT, found %q", found)
 	}
 	tlsConfig, err := verification(cfg, base.Hostname())
 	if err != nil {

@@ -22,6 +22,7 @@ func answerError(resp *http.Response, body []byte, r request) error {
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	fromDRP := kind == "application/json" || resp.Request.Method == http.MethodHead && kind != "text/html"
+	fromDRP = fromDRP && status/100 != 3 // DRP never redirects
 	switch {
 	case status == http.StatusUnauthorized: // DRP's has no body
 		return fmt.Errorf("%w: the endpoint wants credentials (401)", profile.ErrRefused)
@@ -29,11 +30,11 @@ func answerError(resp *http.Response, body []byte, r request) error {
 		return fmt.Errorf("%w: too many requests (429)", profile.ErrUnavailable)
 	case !fromDRP:
 		return fmt.Errorf("%w: this is no DRP endpoint: expected application/json, found status %d with %s; check the URL and what stands in front of it",
-			silence(r.writes() && status != http.StatusNotFound), status, named(kind))
+			silence(r.writes() && status != http.StatusNotFound), status, withoutSecrets(named(kind), resp.Request))
 	case status < 300:
 		return nil
 	}
-	text := said(body, status)
+	text := said(body, resp)
 	switch status {
 	case http.StatusForbidden:
 		return fmt.Errorf("%w: %s", profile.ErrRefused, text)
@@ -52,17 +53,17 @@ func answerError(resp *http.Response, body []byte, r request) error {
 
 // said is the first message of DRP's error body, made safe: DRP's messages
 // echo tokens and dump params, so only a short first line is kept.
-func said(body []byte, status int) string {
+func said(body []byte, resp *http.Response) string {
 	var e models.Error
 	if json.Unmarshal(body, &e) != nil || len(e.Messages) == 0 {
-		return fmt.Sprintf("status %d", status)
+		return fmt.Sprintf("status %d", resp.StatusCode)
 	}
 	const most = 120
-	text, _, _ := strings.Cut(redact.Tokens(e.Messages[0]), "\n")
+	text, _, _ := strings.Cut(withoutSecrets(e.Messages[0], resp.Request), "\n")
 	if text, _, _ = strings.Cut(text, "{"); len(text) > most {
-		text = text[:most] + "…"
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
-	return fmt.Sprintf("%s (%d)", strings.TrimSpace(text), status)
+	return fmt.Sprintf("%s (%d)", strings.TrimSpace(text), resp.StatusCode)
 }
 
 func named(kind string) string {
@@ -70,4 +71,17 @@ func named(kind string) string {
 		return "no content type"
 	}
 	return kind
+}
+
+// withoutSecrets returns s, which the endpoint sent, without the credentials of
+// the request and without anything else that may be a token.
+func withoutSecrets(s string, req *http.Request) string {
+	_, credential, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	_, password, _ := req.BasicAuth()
+	for _, secret := range []string{credential, password} {
+		if secret != "" {
+			s = strings.ReplaceAll(s, secret, "[redacted]")
+		}
+	}
+	return redact.Tokens(s)
 }

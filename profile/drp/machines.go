@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/pborman/uuid"
@@ -47,33 +48,50 @@ func (c *Client) Machines(ctx context.Context, filter url.Values, auth Auth) ([]
 // is $CLUSTER_PROFILE, which stands for the profile's name. Words are pairs
 // A=B or triples NAME OPERATOR VALUE.
 func Filter(words, cluster string) (url.Values, error) {
+	invalid := func(format string, args ...any) (url.Values, error) {
+		return nil, fmt.Errorf("%w: filter %q: %s", profile.ErrInvalid, words, fmt.Sprintf(format, args...))
+	}
 	fields := strings.Fields(words)
 	for i, w := range fields {
-		fields[i] = strings.ReplaceAll(strings.ReplaceAll(w, "${CLUSTER_PROFILE}", cluster), "$CLUSTER_PROFILE", cluster)
-	}
-	if rest := strings.Join(strings.Fields(strings.NewReplacer("${CLUSTER_PROFILE}", "", "$CLUSTER_PROFILE", "").Replace(words)), " "); strings.Contains(rest, "$") {
-		return nil, fmt.Errorf("%w: filter %q: $CLUSTER_PROFILE is the only variable that is expanded", profile.ErrInvalid, words)
+		w = variable.ReplaceAllLiteralString(w, "")
+		if strings.Contains(w, "$") {
+			return invalid("$CLUSTER_PROFILE is the only variable that is expanded")
+		}
+		fields[i] = variable.ReplaceAllLiteralString(fields[i], cluster)
 	}
 	values := url.Values{}
 	for len(fields) > 0 {
-		if key, value, pair := strings.Cut(fields[0], "="); pair {
+		key, value, pair := strings.Cut(fields[0], "=")
+		if !pair && (len(fields) < 3 || !operators[fields[1]]) {
+			return invalid("expected NAME OPERATOR VALUE (operators Eq Ne Lt Lte Gt Gte Re In Nin Between Except) or NAME=VALUE, found %q", strings.Join(fields[:min(3, len(fields))], " "))
+		}
+		if key == "" || options[key] {
+			return invalid("%q is no property of a machine", key)
+		}
+		if pair {
 			values.Add(key, value)
 			fields = fields[1:]
 			continue
 		}
-		if len(fields) < 3 || !operators[fields[1]] {
-			return nil, fmt.Errorf("%w: filter %q: expected NAME OPERATOR VALUE (operators Eq Ne Lt Lte Gt Gte Re In Nin Between Except) or NAME=VALUE, found %q", profile.ErrInvalid, words, strings.Join(fields[:min(3, len(fields))], " "))
-		}
 		if single := fields[1] == "Eq" || fields[1] == "Ne"; single && strings.ContainsAny(fields[2], "(),") {
-			return nil, fmt.Errorf("%w: filter %q: DRP cannot compare with %q: a value may not hold ( ) or ,", profile.ErrInvalid, words, fields[2])
+			return invalid("DRP cannot compare with %q: a value may not hold ( ) or ,", fields[2])
 		}
-		values.Add(fields[0], fields[1]+"("+fields[2]+")")
+		values.Add(key, fields[1]+"("+fields[2]+")")
 		fields = fields[3:]
 	}
 	if len(values) == 0 {
-		return nil, fmt.Errorf("%w: the filter is empty: it would select every machine", profile.ErrInvalid)
+		return invalid("it is empty: it would select every machine")
 	}
 	return values, nil
+}
+
+// variable is what Filter expands; \b keeps off the start of a longer name.
+var variable = regexp.MustCompile(`\$CLUSTER_PROFILE\b|\$\{CLUSTER_PROFILE\}`)
+
+// options change what a list holds of the machines that are selected: with one
+// of them in a filter members would be missing, or the manager be one.
+var options = map[string]bool{
+	"limit": true, "offset": true, "slim": true, "params": true, "range-only": true, "group-by": true, "raw": true,
 }
 
 var operators = map[string]bool{
@@ -87,6 +105,9 @@ func decodeMachine(raw json.RawMessage) (profile.Machine, error) {
 	var m models.Machine
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return profile.Machine{}, fmt.Errorf("%w: the answer is no DRP machine (%v)", profile.ErrUnavailable, err)
+	}
+	if m.Key() == "" {
+		return profile.Machine{}, fmt.Errorf("%w: the answer is no DRP machine: it has no Uuid", profile.ErrUnavailable)
 	}
 	var has struct{ WorkflowComplete *bool }
 	if err := json.Unmarshal(raw, &has); err != nil {
@@ -104,7 +125,7 @@ func decodeMachine(raw json.RawMessage) (profile.Machine, error) {
 	return profile.Machine{
 		UUID: m.Key(), Name: m.Name, Address: address(m), Profiles: m.Profiles, Workflow: m.Workflow,
 		Complete: complete, Runnable: m.Runnable, Task: m.CurrentTask, Job: job, JobState: m.JobState,
-		Leader: leader, Icon: m.Meta["icon"],
+		Leader: leader,
 	}, nil
 }
 

@@ -99,7 +99,7 @@ func (s *Store) whole(ctx context.Context, r request) (*profile.Document, error)
 		return nil, err
 	}
 	if p.Name != s.name {
-		return nil, fmt.Errorf("read profile %q: %w: the answer is about profile %q", s.name, silence(r.writes()), p.Name)
+		return nil, fmt.Errorf("read profile %q: %w: the answer is about profile %q", s.name, silence(r.writes()), withoutSecrets(p.Name, resp.Request))
 	}
 	if p.Params == nil {
 		p.Params = profile.Params{}
