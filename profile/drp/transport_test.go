@@ -24,28 +24,33 @@ func answer(w http.ResponseWriter, _ *http.Request) {
 func TestAServerThatHangsIsGivenUp(t *testing.T) {
 	for name, headers := range map[string]bool{"before its answer": false, "within its answer": true} {
 		for _, h2 := range []bool{true, false} {
+			patches := make(chan struct{}, 1)
 			s := listen(t, h2, func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
+				if r.Method == http.MethodPatch {
+					patches <- struct{}{}
+				}
 				if headers {
 					w.Header().Set("Content-Type", "application/json")
 					_, _ = io.WriteString(w, `{"Name":`)
 					_ = http.NewResponseController(w).Flush()
 				}
 				<-r.Context().Done()
+				panic(http.ErrAbortHandler) // no answer that crosses the giving up
 			})
 			bounded := client(t, drp.Config{Endpoint: s.URL, CA: s.pem(), Timeout: 200 * time.Millisecond}).Profile("c1", nil)
 			if _, err := bounded.Read(t.Context()); !errors.Is(err, profile.ErrUnavailable) || !strings.Contains(err.Error(), "200ms") {
-				t.Errorf("%s: Read: %v, want %v that says the bound", name, err, profile.ErrUnavailable)
-			}
-			if _, err := bounded.Apply(t.Context(), change()); !errors.Is(err, profile.ErrUnknownOutcome) {
-				t.Errorf("%s: Apply: %v, want %v", name, err, profile.ErrUnknownOutcome)
+				t.Errorf("%s, HTTP/2 %v: Read: %v, want %v that says the bound", name, h2, err, profile.ErrUnavailable)
 			}
 			patient := client(t, drp.Config{Endpoint: s.URL, CA: s.pem(), Timeout: time.Hour}).Profile("c1", nil)
+			if _, err := (impatient{patient, patches}).Apply(t.Context(), change()); !errors.Is(err, profile.ErrUnknownOutcome) {
+				t.Errorf("%s, HTTP/2 %v: Apply: %v, want %v", name, h2, err, profile.ErrUnknownOutcome)
+			}
 			stop := errors.New("stopped by the test")
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, stop)
 			defer cancel()
 			if _, err := patient.Read(ctx); !errors.Is(err, profile.ErrUnavailable) || !errors.Is(err, stop) {
-				t.Errorf("%s: Read: %v, want %v caused by %v", name, err, profile.ErrUnavailable, stop)
+				t.Errorf("%s, HTTP/2 %v: Read: %v, want %v caused by %v", name, h2, err, profile.ErrUnavailable, stop)
 			}
 		}
 	}
