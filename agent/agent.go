@@ -89,7 +89,7 @@ func (a *Agent) Join(ctx context.Context, wait bool) error {
 	}
 	a.view = profile.NewView(d)
 	a.member = profile.NewMember(profile.MemberConfig{Store: a.cfg.Store, View: a.view, Journal: a.dir, State: state})
-	joining, err := a.introduce(ctx)
+	joining, err := a.introduce(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -124,8 +124,15 @@ func (a *Agent) firstRead(ctx context.Context, wait bool) (*profile.Document, er
 }
 
 // introduce collects what this member says about itself.
-func (a *Agent) introduce(ctx context.Context) (profile.Joining, error) {
-	sheet, err := facts.Collect(ctx, facts.Config{AgentVersion: a.cfg.Version})
+func (a *Agent) introduce(ctx context.Context, d *profile.Document) (profile.Joining, error) {
+	var previous *facts.Sheet
+	if raw, ok := d.Lookup(profile.At(profile.ParamFacts, a.cfg.UUID)); ok {
+		previous = &facts.Sheet{}
+		if json.Unmarshal(raw, previous) != nil {
+			previous = nil // edited by hand: replaced
+		}
+	}
+	sheet, err := facts.Collect(ctx, facts.Config{AgentVersion: a.cfg.Version, Previous: previous})
 	if err != nil {
 		return profile.Joining{}, fmt.Errorf("facts: %w", err)
 	}

@@ -20,7 +20,6 @@ type Machine struct {
 	Job      string // CurrentJob, or ""
 	JobState string // of the current job; "" when it cannot be read
 	Leader   bool   // the machine's own cluster/leader param
-	Icon     string // Meta.icon
 	Version  string // ETag, or ""
 }
 
@@ -31,7 +30,14 @@ type MachineStore interface {
 	Read(ctx context.Context) (Machine, error)
 	// Changed is as Store.Changed.
 	Changed(ctx context.Context, since string, wait time.Duration) (string, error)
-	// Mark sets the machine's own cluster/leader param and icon. It does
-	// nothing to the workflow.
-	Mark(ctx context.Context, leader bool, icon string) error
+	// Mark sets the machine's own cluster/leader param, and its icon: an
+	// anchor for a leader, else the one it had before. It mirrors the slots
+	// for people and old scripts; nothing is decided by it.
+	Mark(ctx context.Context, leader bool) error
 }
+
+// Icons that Mark deals in, and where it keeps the machine's own icon.
+const (
+	LeaderIcon   = "anchor"
+	KeptIconMeta = "muster-icon"
+)

@@ -90,6 +90,8 @@ func (a *app) agentStatus(ctx context.Context) (*agent.Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	s, err := client.Status(ctx)
 	return &s, err
 }

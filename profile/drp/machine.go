@@ -53,11 +53,22 @@ func (m *Machine) Changed(ctx context.Context, since string, wait time.Duration)
 	return m.client.changed(ctx, []string{"machines", m.uuid}, m.auth, since, wait)
 }
 
-// Mark implements profile.MachineStore: one PATCH.
-func (m *Machine) Mark(ctx context.Context, leader bool, icon string) error {
-	patch := []map[string]any{
-		{"op": "add", "path": "/Params/cluster~1leader", "value": leader},
-		{"op": "add", "path": "/Meta/icon", "value": icon},
+// Mark implements profile.MachineStore: one GET and one PATCH.
+func (m *Machine) Mark(ctx context.Context, leader bool) error {
+	var now struct{ Meta map[string]string }
+	if _, err := m.client.do(ctx, request{method: http.MethodGet, path: []string{"machines", m.uuid}, auth: m.auth}, &now); err != nil {
+		return err
+	}
+	patch := []map[string]any{{"op": "add", "path": "/Params/cluster~1leader", "value": leader}}
+	set := func(key, value string) {
+		patch = append(patch, map[string]any{"op": "add", "path": "/Meta/" + key, "value": value})
+	}
+	switch icon := now.Meta["icon"]; {
+	case leader && icon != profile.LeaderIcon:
+		set(profile.KeptIconMeta, icon)
+		set("icon", profile.LeaderIcon)
+	case !leader && icon == profile.LeaderIcon:
+		set("icon", now.Meta[profile.KeptIconMeta])
 	}
 	_, err := m.client.do(ctx, request{method: http.MethodPatch, path: []string{"machines", m.uuid}, body: patch, auth: m.auth}, nil)
 	return err

@@ -53,12 +53,12 @@ func (m *Machine) Read(context.Context) (profile.Machine, error) {
 }
 
 // Mark implements profile.MachineStore.
-func (m *Machine) Mark(_ context.Context, leader bool, icon string) error {
+func (m *Machine) Mark(_ context.Context, leader bool) error {
 	m.mu.Lock()
 	err := m.refuse
 	m.mu.Unlock()
 	if err == nil {
-		m.Set(func(s *profile.Machine) { s.Leader, s.Icon = leader, icon })
+		m.Set(func(s *profile.Machine) { s.Leader = leader })
 	}
 	return err
 }

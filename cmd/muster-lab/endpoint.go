@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"muster/endpoint"
+)
+
+func newEndpoint() *cobra.Command {
+	cmd := &cobra.Command{Use: "endpoint", Short: "Run an embedded DRP endpoint", Args: cobra.NoArgs}
+	var cfg endpoint.Config
+	var caFile string
+	serve := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the DRP API over TLS, in memory, until told to stop",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.Logger = hclog.New(&hclog.LoggerOptions{Name: "endpoint", Output: cmd.ErrOrStderr()})
+			if cfg.Compat != "" && cfg.Compat != "3.13" {
+				return fmt.Errorf("%w: --compat: expected 3.13, found %q", errUsage, cfg.Compat)
+			}
+			server, err := endpoint.New(cfg)
+			if err != nil {
+				return err
+			}
+			if caFile != "" {
+				if err := os.WriteFile(caFile, server.CertPEM(), 0o644); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "endpoint     %s\nuser         %s\npassword     %s\nfingerprint  %s\n",
+				server.URL(), endpoint.DefaultUser, endpoint.DefaultPassword, server.Fingerprint())
+			return server.Serve(cmd.Context())
+		},
+	}
+	serve.Flags().StringVar(&cfg.Listen, "listen", endpoint.DefaultListen, "address to listen on; with port 0 any free one")
+	serve.Flags().StringVar(&cfg.Compat, "compat", "", "3.13: behave as the last public DRP server")
+	serve.Flags().StringVar(&caFile, "ca-file", "", "write the endpoint's certificate to this file")
+	cmd.AddCommand(serve)
+	return cmd
+}

@@ -1,0 +1,72 @@
+// Command muster-lab is for those who develop and test the coordination of a
+// cluster: an embedded DRP endpoint, and a demo cluster of real processes on
+// this host. It is not needed on the machines of a cluster.
+//
+// Results go to stdout, progress and errors to stderr.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version string
+
+// Exit codes, as those of muster.
+const (
+	exitFailed     = 1
+	exitUsage      = 2
+	exitPeerFailed = 8
+)
+
+var (
+	errUsage      = errors.New("usage")
+	errPeerFailed = errors.New("a machine's workflow failed")
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newRoot(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "muster-lab:", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, errUsage):
+		return exitUsage
+	case errors.Is(err, errPeerFailed):
+		return exitPeerFailed
+	}
+	return exitFailed
+}
+
+func newRoot(stdout, stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "muster-lab",
+		Short:         "Try and test decentralized coordination without a DRP server",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w: %w; see `%s --help`", errUsage, err, cmd.CommandPath())
+	})
+	root.AddCommand(newDemo(), newEndpoint(), newRunner(), newNote())
+	return root
+}

@@ -1,0 +1,207 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"gitlab.com/rackn/provision/v4/api"
+	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint"
+	"muster/internal/boottime"
+	"muster/profile"
+)
+
+// tokenLife is how long the demo's tokens are good for.
+const tokenLife = 24 * time.Hour
+
+// joinScript is the first task of the demo's workflow: like the task that
+// installs Muster on a real machine, it ends when the agent has joined, which
+// shows by its socket.
+const joinScript = `#!/bin/sh
+n=0
+until [ -S "$MUSTER_SOCKET" ]; do
+	n=$((n + 1))
+	[ "$n" -lt 600 ] || { echo "the agent has not joined for 60 s"; exit 1; }
+	sleep 0.1
+done
+`
+
+// workScript is the second task: it takes a while, and fails if it is told to.
+const workScript = `#!/bin/sh
+sleep {{ .Param "demo/seconds" }}
+exit {{ .Param "demo/exit" }}
+`
+
+// prepare fills the endpoint as an administrator would, has `muster seed` plant
+// the profile, sets the workflows and writes the members' configurations.
+func (d *demo) prepare(ctx context.Context) error {
+	ca := filepath.Join(d.dir, "ca.pem")
+	if err := os.WriteFile(ca, d.server.CertPEM(), 0o600); err != nil {
+		return err
+	}
+	admin, err := d.session(ca)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	shared := &models.Profile{Name: demoProfile}
+	shared.Fill()
+	shared.SetParams(map[string]any{profile.ParamProfile: demoProfile})
+	objects := []models.Model{shared,
+		task("demo-join", joinScript), task("demo-work", workScript),
+		&models.Stage{Name: "demo-join", Tasks: []string{"demo-join"}},
+		&models.Stage{Name: "demo-work", Tasks: []string{"demo-work"}},
+		&models.Workflow{Name: "demo", Stages: []string{"demo-join", "demo-work"}},
+	}
+	manager := machine("manager", 1, map[string]any{"cluster/manager": true})
+	objects = append(objects, manager)
+	seconds := d.workSeconds()
+	var members []*models.Machine
+	for i, name := range d.names {
+		exit := "0"
+		if name == d.cfg.Fail {
+			exit = "1"
+		}
+		m := machine(name, i+2, map[string]any{"demo/seconds": seconds[name], "demo/exit": exit})
+		members, objects = append(members, m), append(objects, m)
+	}
+	for _, o := range objects {
+		if err := admin.Req().Context(ctx).Post(o).UrlFor(o.Prefix()).Do(&o); err != nil {
+			return fmt.Errorf("create %s %s: %w", o.Prefix(), o.Key(), err)
+		}
+	}
+	d.uuids = map[string]string{}
+	for _, m := range members {
+		d.uuids[m.Name] = m.Key()
+	}
+	if err := d.seed(ctx, manager.Key(), ca); err != nil {
+		return err
+	}
+	for _, m := range members {
+		started := models.Clone(m).(*models.Machine)
+		started.Workflow = "demo"
+		if err := admin.Req().Context(ctx).PatchTo(m, started).Do(m); err != nil {
+			return fmt.Errorf("start the workflow of %s: %w", m.Name, err)
+		}
+		if err := d.equip(m.Name, ca); err != nil {
+			return fmt.Errorf("equip %s: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+func task(name, script string) *models.Task {
+	t := &models.Task{Name: name}
+	t.Templates = []models.TemplateInfo{{Name: "script", Contents: script}}
+	return t
+}
+
+func machine(name string, n int, params map[string]any) *models.Machine {
+	m := &models.Machine{}
+	m.Fill()
+	m.Name, m.Address = name, net.IPv4(127, 0, byte(n/250), byte(n%250+1))
+	m.Profiles = []string{demoProfile}
+	m.SetParams(params)
+	return m
+}
+
+// session is an administrator's, verified by the endpoint's certificate.
+func (d *demo) session(ca string) (*api.Client, error) {
+	token, err := d.server.UserToken(endpoint.DefaultUser, tokenLife)
+	if err != nil {
+		return nil, err
+	}
+	return api.TokenSessionProxyServer(d.server.URL(), token, false, true, ca)
+}
+
+// seed runs `muster seed` as the manager would.
+func (d *demo) seed(ctx context.Context, manager, ca string) error {
+	token, err := d.server.UserToken(endpoint.DefaultUser, tokenLife)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, d.cfg.Muster, "seed", "--profile", demoProfile, "--leaders", strconv.Itoa(d.cfg.Leaders), "--workflow", "demo")
+	cmd.Env = append(cleanEnv(), "RS_ENDPOINT="+d.server.URL(), "RS_TOKEN="+token, "RS_UUID="+manager, "MUSTER_CA_FILE="+ca)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("muster seed: %w: %s", err, strings.TrimSpace(out.String()))
+	}
+	return nil
+}
+
+// equip writes one member's configuration and credentials.
+func (d *demo) equip(name, ca string) error {
+	home := d.home(name)
+	profileToken, err := d.server.ProfileToken(d.uuids[name], demoProfile, tokenLife)
+	if err != nil {
+		return err
+	}
+	machineToken, err := d.server.MachineToken(d.uuids[name], tokenLife)
+	if err != nil {
+		return err
+	}
+	at := func(file string) string { return filepath.Join(home, file) }
+	config := fmt.Sprintf("endpoint: %s\nprofile: %s\nuuid: %s\nca_file: %s\nprofile_token_file: %s\nmachine_token_file: %s\nstate_dir: %s\nsocket: %s\n",
+		d.server.URL(), demoProfile, d.uuids[name], ca, at("profile.token"), at("machine.token"), at("state"), at("sock"))
+	return errors.Join(
+		os.MkdirAll(home, 0o700),
+		os.WriteFile(at("profile.token"), []byte(profileToken+"\n"), 0o600),
+		os.WriteFile(at("machine.token"), []byte(machineToken+"\n"), 0o600),
+		os.WriteFile(at("muster.yaml"), []byte(config), 0o600),
+	)
+}
+
+func (d *demo) home(name string) string { return filepath.Join(d.dir, name) }
+func (d *demo) note(name string) string { return filepath.Join(d.home(name), "ran") }
+
+// musterEnv is the environment of one member's processes. Its tasks inherit it.
+func (d *demo) musterEnv(name string) []string {
+	return append(cleanEnv(), "MUSTER_CONFIG="+filepath.Join(d.home(name), "muster.yaml"), "MUSTER_SOCKET="+filepath.Join(d.home(name), "sock"))
+}
+
+// cleanEnv is this process's environment without what would lead the demo's
+// processes to another endpoint, or through a proxy.
+func cleanEnv() []string {
+	var env []string
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if upper := strings.ToUpper(name); !strings.HasPrefix(upper, "RS_") && !strings.HasPrefix(upper, "MUSTER_") && !strings.HasSuffix(upper, "_PROXY") {
+			env = append(env, v)
+		}
+	}
+	return env
+}
+
+// readProfile reads the cluster profile as an administrator.
+func (d *demo) readProfile(ctx context.Context) (*profile.Document, error) {
+	raw, err := d.tower.latestProfile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return decodeProfile(raw)
+}
+
+// WriteNote notes in a file the CLOCK_BOOTTIME of now: the step of the demo.
+func WriteNote(file string) error {
+	return os.WriteFile(file, []byte(strconv.FormatInt(int64(boottime.Now()), 10)+"\n"), 0o600)
+}
+
+func readNote(file string) (time.Duration, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64)
+	return time.Duration(n), err
+}
