@@ -134,3 +134,14 @@ func (r *rig) token(profileName string) string {
 }
 
 const machineUUID = "3e7031fc-3062-45f1-835c-92541bc9cbd3"
+
+// icon returns Meta.icon of the machine.
+func (r *rig) icon() string {
+	r.t.Helper()
+	_, body := send(r.t, "GET", r.URL()+"/api/v3/machines/"+machineUUID, nil)
+	var m struct{ Meta map[string]string }
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
+		r.t.Fatal(err)
+	}
+	return m.Meta["icon"]
+}
