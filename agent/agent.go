@@ -178,7 +178,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	a.loops(ctx, g)
 	elector := election.New(election.Config{
-		Member: a.member, View: a.view, Machine: a.cfg.Machine, Marked: a.machine.Leader, Logger: a.log.Named("election"),
+		Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, Marked: a.machine.Leader, Logger: a.log.Named("election"),
 	})
 	g.Go(func() error { return elector.Run(ctx) })
 	g.Go(func() error { return a.serve(ctx, listener) })

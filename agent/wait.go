@@ -79,7 +79,7 @@ func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.
 	if progress != nil {
 		g.Go(func() error {
 			for backoff.Sleep(reading, progressEvery) == nil {
-				if err := coordinator.Refresh(reading, wt.store, wt.view); err != nil && reading.Err() == nil {
+				if err := wt.view.Refresh(reading, wt.store, coordinator.Records()...); err != nil && reading.Err() == nil {
 					wt.log.Debug("progress cannot be read", "err", err)
 				}
 			}
@@ -95,15 +95,11 @@ func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.
 func (wt waiter) freshRound(ctx context.Context) (int, error) {
 	retry := backoff.New(200*time.Millisecond, 5*time.Second, random)
 	for {
-		_, before := wt.view.Latest()
-		params, err := wt.store.ReadParams(ctx, profile.HotParams()...)
+		err := wt.view.Refresh(ctx, wt.store, profile.HotParams()...)
 		if err == nil {
-			if wt.view.PutParams(params, profile.HotParams(), before) {
-				d, _ := wt.view.Latest()
-				round, err := d.Round()
-				return round.N, err
-			}
-			continue // the answer to a write came in between: order unknown, read again
+			d, _ := wt.view.Latest()
+			round, err := d.Round()
+			return round.N, err
 		}
 		if cause := context.Cause(ctx); cause != nil {
 			return 0, fmt.Errorf("%w (%w)", cause, err)

@@ -66,7 +66,7 @@ func (r *Referee) look(ctx context.Context) error {
 	if err != nil || own.Results[strconv.Itoa(round.N)] == "" {
 		return err
 	}
-	if err := Refresh(ctx, r.Store, r.View); err != nil {
+	if err := r.View.Refresh(ctx, r.Store, Records()...); err != nil {
 		return err
 	}
 	return Judge(ctx, r.Member, r.View, round.N)
@@ -80,14 +80,6 @@ func (r *Referee) rank(d *profile.Document) int {
 	return max(0, slices.Index(slices.Sorted(slices.Values(expected.Members)), r.Member.UUID()))
 }
 
-// Refresh reads the records of all members into the view.
-func Refresh(ctx context.Context, store profile.Store, view *profile.View) error {
-	names := []string{profile.ParamMembers, profile.ParamExpected}
-	_, before := view.Latest()
-	params, err := store.ReadParams(ctx, names...)
-	if err != nil {
-		return err
-	}
-	view.PutParams(params, names, before) // a newer answer to a write is as good
-	return nil
-}
+// Records are the params that say how far a round has come. They are large:
+// read them for a verdict that may be due, or for progress, and not often.
+func Records() []string { return []string{profile.ParamMembers, profile.ParamExpected} }

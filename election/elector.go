@@ -32,6 +32,7 @@ import (
 // Config is what an Elector needs.
 type Config struct {
 	Member *profile.Member
+	Store  profile.Store // for a fresh look before a race
 	View   *profile.View
 	// Machine is marked while the member holds a leader slot; nil without a
 	// machine token.
@@ -153,6 +154,13 @@ func (e *Elector) compete(ctx context.Context, d *profile.Document, role string)
 		}
 		if left := e.patience(rank-len(free)) - time.Since(since); left > 0 {
 			return left, nil
+		}
+		if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.HotParams()...); err != nil {
+			return 0, err
+		}
+		d, _ = e.cfg.View.Latest()
+		if free, err = d.Claimable(role); err != nil || len(free) == 0 {
+			return 0, err
 		}
 	}
 	delete(e.waits, role)

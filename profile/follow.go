@@ -107,19 +107,10 @@ func (f Follow) sleep(ctx context.Context) error {
 func Watch(ctx context.Context, store Store, view *View, trouble func(error)) error {
 	doc, _ := view.Latest()
 	look := func(ctx context.Context, version string) error {
-		for {
-			d, before := view.Latest()
-			if version != "" && d.Version == version {
-				return nil // the answer to one's own write said it all
-			}
-			params, err := store.ReadParams(ctx, HotParams()...)
-			if err != nil {
-				return err
-			}
-			if view.PutParams(params, HotParams(), before) {
-				return nil
-			}
+		if d, _ := view.Latest(); version != "" && d.Version == version {
+			return nil // the answer to one's own write said it all
 		}
+		return view.Refresh(ctx, store, HotParams()...)
 	}
 	holdOff := func() time.Duration {
 		d, _ := view.Latest()

@@ -268,7 +268,7 @@ func (m *Member) send(ctx context.Context, d *Document, change *Change, id strin
 	}
 	m.landed(seq, Pending{Write: id, Claim: change.claim})
 	if !m.view.Put(after, before) {
-		m.refresh(ctx)
+		m.view.Refresh(ctx, m.store, HotParams()...) // else the watch's periodic look finds the newer state
 	}
 	return after, nil
 }
@@ -323,23 +323,13 @@ func (m *Member) reread(ctx context.Context, wait *backoff.Backoff) (*Document, 
 		d, err := m.store.Read(ctx)
 		if err == nil {
 			if !m.view.Put(d, before) {
-				m.refresh(ctx)
+				m.view.Refresh(ctx, m.store, HotParams()...) // else the watch's periodic look finds the newer state
 			}
 			return d, nil
 		}
 		if !errors.Is(err, ErrUnavailable) || backoff.Sleep(ctx, wait.Next()) != nil {
 			return nil, err
 		}
-	}
-}
-
-// refresh reads the hot params after an answer and a read that crossed, so that
-// the view ends with the newer of the two. A failure leaves that to the
-// watch's periodic read.
-func (m *Member) refresh(ctx context.Context) {
-	before := m.number()
-	if params, err := m.store.ReadParams(ctx, HotParams()...); err == nil {
-		m.view.PutParams(params, HotParams(), before)
 	}
 }
 

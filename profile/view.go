@@ -78,3 +78,19 @@ func (v *View) Wait(ctx context.Context, after uint64) (*Document, uint64, error
 		}
 	}
 }
+
+// Refresh reads the named params of store into the view. When it returns nil
+// the view is at least as new, in these params, as the call.
+func (v *View) Refresh(ctx context.Context, store Store, names ...string) error {
+	for {
+		_, before := v.Latest()
+		params, err := store.ReadParams(ctx, names...)
+		if err != nil {
+			return err
+		}
+		if v.PutParams(params, names, before) {
+			return nil
+		}
+		// The answer to a write came in between; which is newer is not known.
+	}
+}
