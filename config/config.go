@@ -109,6 +109,9 @@ func Load(file string, getenv func(string) string, flags map[string]string) (Con
 	if c.MachineTokenFile == "" {
 		c.MachineTokenFile = filepath.Join(c.StateDir, "credentials", "machine.token")
 	}
+	if c.Insecure && (c.Fingerprint != "" || c.CAFile != "") {
+		faults = append(faults, fmt.Errorf("insecure (%s) contradicts fingerprint (%s) and ca_file (%s): remove the one or the others", c.Origin("insecure"), c.Origin("fingerprint"), c.Origin("ca_file")))
+	}
 	if !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, c.LogLevel) {
 		faults = append(faults, fmt.Errorf("log_level (%s): expected trace, debug, info, warn or error, found %q", c.Origin("log_level"), c.LogLevel))
 	}

@@ -83,3 +83,12 @@ func TestRequireNamesWhatIsMissingAndHowToSetIt(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestInsecureContradictsAPin(t *testing.T) {
+	for _, other := range []string{"fingerprint", "ca_file"} {
+		_, err := config.Load("", func(string) string { return "" }, map[string]string{"insecure": "true", other: "x"})
+		if !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "contradicts") {
+			t.Errorf("insecure and %s: got %v", other, err)
+		}
+	}
+}

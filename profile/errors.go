@@ -22,12 +22,12 @@ var (
 	// own write id; Member and Operator do.
 	ErrUnknownOutcome = errors.New("profile: outcome unknown")
 
-	// ErrRefused means that the endpoint refuses the token, or that the token
-	// file cannot hold a token.
+	// ErrRefused means that the endpoint refuses the token, or what was asked
+	// with it, or that the token file cannot hold a token.
 	ErrRefused = errors.New("profile: token refused")
 
 	// ErrInvalid means that the endpoint rejects the content of a request
-	// (syntax, schema, permission to a path). Sending it again will not help.
+	// (syntax, schema, names). Sending it again will not help.
 	ErrInvalid = errors.New("profile: rejected by the endpoint")
 
 	// ErrNotSeeded means that the profile does not (yet) carry what `muster

@@ -16,6 +16,9 @@ const (
 	pollWait   = 2 * time.Minute
 	pollEvery  = 5 * time.Second
 	probeEvery = time.Hour
+	// unheardMost is how many waits in a row may fail, though looking works,
+	// until polling takes over: some proxies know no HEAD.
+	unheardMost = 3
 )
 
 // source is what Follow asks for news: a Store or a MachineStore.
@@ -50,10 +53,18 @@ func (f Follow) Run(ctx context.Context) error {
 	}
 	wait := backoff.New(200*time.Millisecond, pollEvery*2, f.Random)
 	var pollUntil time.Time // polling, because waiting did not work
-	failing := false
+	failing, unheard := false, 0
 	for {
 		version, err := f.hint(ctx, &pollUntil)
-		if err == nil {
+		if err != nil { // perhaps only the waiting does not work: a look tells
+			if unheard++; unheard == unheardMost {
+				pollUntil = time.Now().Add(probeEvery)
+			}
+			backoff.Sleep(ctx, wait.Next())
+		} else {
+			unheard = 0
+		}
+		if ctx.Err() == nil {
 			err = f.Look(ctx, version)
 		}
 		if ctx.Err() != nil {
@@ -62,12 +73,14 @@ func (f Follow) Run(ctx context.Context) error {
 		if failing != (err != nil) && f.Trouble != nil {
 			f.Trouble(err)
 		}
-		if failing = err != nil; failing {
+		switch failing = err != nil; {
+		case failing:
+			unheard = 0 // the endpoint is away, or the token: nothing is known of waiting
 			backoff.Sleep(ctx, wait.Next())
-			continue
+		case unheard == 0:
+			wait.Reset()
 		}
-		wait.Reset()
-		if version != "" {
+		if !failing && version != "" {
 			f.Since = version
 		}
 	}

@@ -120,13 +120,21 @@ func TestErrorsAreOutlivedAndToldOnce(t *testing.T) {
 			return "9", nil
 		}}
 		var told []error
-		f := profile.Follow{Source: s, Since: "1", Trouble: func(err error) { told = append(told, err) }}
-		looks, at := follow(t, f, 11*time.Minute)
+		var seen []time.Duration // looks that succeeded
+		look := func(context.Context, string) error {
+			if time.Since(start) < 10*time.Minute {
+				return profile.ErrUnavailable
+			}
+			seen = append(seen, time.Since(start))
+			return nil
+		}
+		f := profile.Follow{Source: s, Since: "1", Look: look, Trouble: func(err error) { told = append(told, err) }}
+		follow(t, f, 11*time.Minute)
 		if len(told) != 2 || !errors.Is(told[0], profile.ErrUnavailable) || told[1] != nil {
 			t.Errorf("told %v, want the trouble and its end", told)
 		}
-		if len(looks) == 0 || looks[0] != "9" || at[0] > 10*time.Minute+10*time.Second {
-			t.Errorf("looks %q at %v, want one soon after the outage", looks, at)
+		if len(seen) == 0 || seen[0] > 10*time.Minute+20*time.Second {
+			t.Errorf("looked at %v, want one soon after the outage", seen)
 		}
 		if n := len(s.asked); n > 200 {
 			t.Errorf("asked %d times in 11 minutes of outage", n)
@@ -238,4 +246,18 @@ func TestTheHoldOffGrowsWithTheClusterAndIsBounded(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestWhereOnlyWaitingFailsItLooksAndThenPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{start: time.Now(), changed: func(string, time.Duration) (string, error) { return "", profile.ErrInvalid }}
+		var troubles []error
+		looks, _ := follow(t, profile.Follow{Source: s, Trouble: func(err error) { troubles = append(troubles, err) }}, 30*time.Minute)
+		if len(s.asked) != 3 {
+			t.Errorf("asked to wait %d times, want 3 and then polling", len(s.asked))
+		}
+		if len(looks) < 300 || len(troubles) > 0 {
+			t.Errorf("%d looks in 30 minutes, want one in about 5 s; troubles %v, want none", len(looks), troubles)
+		}
+	})
 }

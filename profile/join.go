@@ -70,7 +70,7 @@ func (m *Member) identify(d *Document, record Record, exists bool, j Joining) (a
 	case s.Write != "" && record.Instance == "": // the document was restored from before: join again
 	case s.Write != "":
 		return false, m.settle(d) // foreign instance: a twin
-	case record.Instance == "" || record.Hardware == j.Hardware:
+	case record.Instance == "" || record.Hardware == j.Hardware && j.Hardware != "":
 		m.newLife(j)
 	default:
 		return false, fmt.Errorf("%w: machine %s has already joined from other hardware (%.8s, this is %.8s): is this host a clone, or its UUID wrong? Take over with --new-life if the old host is gone", ErrTwin, s.UUID, record.Hardware, j.Hardware)
