@@ -67,13 +67,31 @@ func Open(cfg Config) (*Agent, error) {
 // Close releases the state directory. Call it after Run has returned.
 func (a *Agent) Close() error { return a.dir.Close() }
 
-// seedPoll is how often an agent looks whether its profile is seeded by now.
-const seedPoll = 5 * time.Second
+// joinPoll is how often an agent that waits to join tries again, at most.
+const joinPoll = 5 * time.Second
 
 // Join makes this machine a member. With wait it outlives an endpoint that
 // cannot be reached and a profile that is not seeded yet, saying so; without,
 // these are errors. Other errors are those of profile.Member.Join.
 func (a *Agent) Join(ctx context.Context, wait bool) error {
+	retry := backoff.New(joinPoll/5, joinPoll, random)
+	said := ""
+	for {
+		err := a.join(ctx)
+		if !wait || !errors.Is(err, profile.ErrNotSeeded) && !errors.Is(err, profile.ErrUnavailable) {
+			return err
+		}
+		if text := err.Error(); text != said {
+			a.log.Warn("waiting to join", "err", err)
+			said = text
+		}
+		if err := backoff.Sleep(ctx, retry.Next()); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *Agent) join(ctx context.Context) error {
 	state, err := a.dir.Load()
 	if err != nil {
 		return err
@@ -83,7 +101,10 @@ func (a *Agent) Join(ctx context.Context, wait bool) error {
 			ErrState, a.cfg.StateDir, state.UUID, state.Profile, a.cfg.UUID, a.cfg.Profile)
 	}
 	state.UUID, state.Profile = a.cfg.UUID, a.cfg.Profile
-	d, err := a.firstRead(ctx, wait)
+	d, err := a.cfg.Store.Read(ctx)
+	if err == nil {
+		err = d.Check()
+	}
 	if err != nil {
 		return err
 	}
@@ -99,28 +120,6 @@ func (a *Agent) Join(ctx context.Context, wait bool) error {
 	}
 	a.log.Info("joined", "profile", d.Name, "machine", a.cfg.UUID, "name", joining.Name)
 	return nil
-}
-
-// firstRead reads the profile until it is seeded.
-func (a *Agent) firstRead(ctx context.Context, wait bool) (*profile.Document, error) {
-	retry := backoff.New(seedPoll/5, seedPoll, random)
-	said := ""
-	for {
-		d, err := a.cfg.Store.Read(ctx)
-		if err == nil {
-			err = d.Check()
-		}
-		if err == nil || !wait || !errors.Is(err, profile.ErrNotSeeded) && !errors.Is(err, profile.ErrUnavailable) {
-			return d, err
-		}
-		if text := err.Error(); text != said {
-			a.log.Warn("waiting to join", "err", err)
-			said = text
-		}
-		if err := backoff.Sleep(ctx, retry.Next()); err != nil {
-			return nil, err
-		}
-	}
 }
 
 // introduce collects what this member says about itself.
