@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +90,22 @@ func TestInsecureContradictsAPin(t *testing.T) {
 		_, err := config.Load("", func(string) string { return "" }, map[string]string{"insecure": "true", other: "x"})
 		if !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "contradicts") {
 			t.Errorf("insecure and %s: got %v", other, err)
+		}
+	}
+}
+
+func TestTheReadmeNamesEveryKeyAndVariable(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	if _, err := config.Load("", func(name string) string { names = append(names, name); return "" }, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Concat(config.Keys(), names) {
+		if !strings.Contains(string(readme), "`"+name+"`") {
+			t.Errorf("README.md does not name `%s`", name)
 		}
 	}
 }
