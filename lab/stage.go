@@ -57,12 +57,12 @@ func (d *demo) prepare(ctx context.Context) error {
 	shared := &models.Profile{Name: demoProfile}
 	shared.Fill()
 	shared.SetParams(map[string]any{profile.ParamProfile: demoProfile})
-	objects := []models.Model{shared,
+	objects := append(clusterParams(), shared,
 		task("demo-join", joinScript), task("demo-work", workScript),
 		&models.Stage{Name: "demo-join", Tasks: []string{"demo-join"}},
 		&models.Stage{Name: "demo-work", Tasks: []string{"demo-work"}},
 		&models.Workflow{Name: "demo", Stages: []string{"demo-join", "demo-work"}},
-	}
+	)
 	manager := machine("manager", 1, map[string]any{"cluster/manager": true})
 	objects = append(objects, manager)
 	seconds := d.workSeconds()
@@ -98,6 +98,24 @@ func (d *demo) prepare(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// clusterParams declares the params of DRP's own cluster pattern, as its content
+// does (wire contract, section 12): only a declared param can be filtered by.
+func clusterParams() []models.Model {
+	var params []models.Model
+	for name, schema := range map[string]map[string]any{
+		"cluster/profile":      {"type": "string"},
+		"cluster/filter":       {"type": "string", "default": "Profiles Eq $CLUSTER_PROFILE"},
+		"cluster/leader":       {"type": "boolean", "default": false},
+		"cluster/manager":      {"type": "boolean", "default": false},
+		"cluster/leader-count": {"type": "integer", "minimum": 0, "default": 1},
+		"cluster/leaders":      {"type": "array", "default": []any{}, "items": map[string]any{"type": "object"}},
+		"cluster/escape":       {"type": "integer", "minimum": 0, "maximum": 4, "default": 1},
+	} {
+		params = append(params, &models.Param{Name: name, Schema: schema})
+	}
+	return params
 }
 
 func task(name, script string) *models.Task {

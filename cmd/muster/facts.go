@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"muster/facts"
 )
 
 // factsRow is one member's published sheet.
@@ -50,32 +52,20 @@ func newFacts(a *app) *cobra.Command {
 	})
 }
 
-// summary picks the columns of a table out of a sheet; what a sheet lacks, or
-// holds in another shape, stays empty.
-func summary(sheet json.RawMessage) []string {
-	var s struct {
-		OS struct {
-			Name    string `json:"name"`
-			Version string `json:"version"`
-		} `json:"os"`
-		Kernel       string `json:"kernel"`
-		Architecture string `json:"architecture"`
-		CPU          struct {
-			Threads int `json:"threads"`
-		} `json:"cpu"`
-		Memory struct {
-			Total int64 `json:"total"`
-		} `json:"memory"`
+// summary picks the columns of a table out of a sheet; what a sheet lacks stays
+// empty, and so does a sheet that somebody gave another shape.
+func summary(raw json.RawMessage) []string {
+	var s facts.Sheet
+	cells := make([]string, 5)
+	if json.Unmarshal(raw, &s) != nil {
+		return cells
 	}
-	if json.Unmarshal(sheet, &s) != nil {
-		return []string{"", "", "", "", ""}
-	}
-	cells := []string{s.OS.Name + " " + s.OS.Version, s.Kernel, s.Architecture, "", ""}
+	cells[0], cells[1], cells[2] = s.OS.Name, s.OS.Kernel, s.OS.Architecture
 	if s.CPU.Threads > 0 {
 		cells[3] = fmt.Sprint(s.CPU.Threads)
 	}
-	if s.Memory.Total > 0 {
-		cells[4] = fmt.Sprintf("%.1f GiB", float64(s.Memory.Total)/(1<<30))
+	if s.Memory.TotalBytes > 0 {
+		cells[4] = fmt.Sprintf("%.1f GiB", float64(s.Memory.TotalBytes)/(1<<30))
 	}
 	return cells
 }
