@@ -52,13 +52,18 @@ type Agent struct {
 }
 
 // Open locks the state directory. ErrLocked and ErrState say why it cannot be
-// used.
+// used. ErrLocked is also returned if another agent serves the socket.
 func Open(cfg Config) (*Agent, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = hclog.NewNullLogger()
 	}
 	dir, err := OpenStateDir(cfg.StateDir)
 	if err != nil {
+		return nil, err
+	}
+	// Before anything is written: joining could take the record over from the agent there.
+	if err := unanswered(cfg.Socket); cfg.Socket != "" && err != nil {
+		dir.Close()
 		return nil, err
 	}
 	return &Agent{cfg: cfg, log: cfg.Logger, dir: dir}, nil
@@ -187,7 +192,8 @@ func (a *Agent) Run(ctx context.Context) error {
 // Do works as the member for the time of one command, without an agent: it
 // keeps watch and completion going while do runs, and competes for nothing.
 func (a *Agent) Do(ctx context.Context, do func(ctx context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	asked := ctx
+	ctx, cancel := context.WithCancelCause(asked)
 	defer cancel(nil)
 	g, ctx := errgroup.WithContext(ctx)
 	a.loops(ctx, g)
@@ -198,10 +204,11 @@ func (a *Agent) Do(ctx context.Context, do func(ctx context.Context) error) erro
 		cancel(done)
 		return nil
 	})
-	if err := g.Wait(); err != nil && !errors.Is(err, done) && !errors.Is(err, context.Canceled) {
-		return errors.Join(result, err)
+	err := g.Wait()
+	if errors.Is(err, done) || errors.Is(err, context.Canceled) || asked.Err() != nil || errors.Is(result, err) {
+		return result
 	}
-	return result
+	return errors.Join(result, err)
 }
 
 // loops starts what every member keeps doing.

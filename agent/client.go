@@ -132,6 +132,9 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 		return nil, err
 	}
 	resp, err := c.http.Do(req)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return nil, cause
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrStopping, c.path, err)
 	}

@@ -12,21 +12,22 @@ import (
 var ErrStopping = errors.New("agent: stopping")
 
 // kinds names the errors that a command must tell apart on the other side of
-// the local socket. The names are stable.
+// the local socket. The names are stable; the first that matches counts.
 var kinds = []struct {
 	kind string
 	err  error
 }{
-	{"peer-failed", coordinator.ErrPeerFailed},
-	{"timed-out", coordinator.ErrTimeout},
 	{"broken-out", coordinator.ErrBrokenOut},
+	{"peer-failed", coordinator.ErrPeerFailed},
 	{"superseded", coordinator.ErrSuperseded},
+	{"timed-out", coordinator.ErrTimeout},
 	{"expired", coordinator.ErrExpired},
-	{"self-wait", coordinator.ErrSelfWait},
-	{"usage", coordinator.ErrUsage},
 	{"usage", ErrUsage},
-	{"step-unknown", ErrStepUnknown},
+	{"locked", ErrLocked},
 	{"state", ErrState},
+	{"step-unknown", ErrStepUnknown},
+	{"usage", coordinator.ErrUsage},
+	{"self-wait", coordinator.ErrSelfWait},
 	{"twin", profile.ErrTwin},
 	{"forgotten", profile.ErrForgotten},
 	{"refused", profile.ErrRefused},
@@ -34,12 +35,14 @@ var kinds = []struct {
 	{"malformed", profile.ErrMalformed},
 	{"not-found", profile.ErrNotFound},
 	{"invalid", profile.ErrInvalid},
+	{"open-round", profile.ErrOpenRound},
 	{"lost", profile.ErrLost},
 	{"conflict", profile.ErrConflict},
-	{"unknown-outcome", profile.ErrUnknownOutcome},
 	{"unavailable", profile.ErrUnavailable},
+	{"unknown-outcome", profile.ErrUnknownOutcome},
 	{"stopping", ErrStopping},
 	{"stopping", context.Canceled},
+	{"deadline", context.DeadlineExceeded},
 }
 
 // fault is an error on its way over the socket.

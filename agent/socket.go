@@ -47,12 +47,19 @@ func (a *Agent) listen() (net.Listener, error) {
 	if a.cfg.Socket == "" {
 		return nil, nil
 	}
-	if c, err := net.Dial("unix", a.cfg.Socket); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("%w: another agent answers on %s; name another --socket", ErrLocked, a.cfg.Socket)
+	if err := unanswered(a.cfg.Socket); err != nil {
+		return nil, err
 	}
-	if err := os.Remove(a.cfg.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+	switch found, err := os.Lstat(a.cfg.Socket); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
 		return nil, fmt.Errorf("%w: socket: %w", ErrUsage, err)
+	case found.Mode().Type() != os.ModeSocket:
+		return nil, fmt.Errorf("%w: socket: %s is there and is no socket; name another path", ErrUsage, a.cfg.Socket)
+	default:
+		if err := os.Remove(a.cfg.Socket); err != nil {
+			return nil, fmt.Errorf("%w: socket: %w", ErrUsage, err)
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(a.cfg.Socket), 0o755); err != nil {
 		return nil, fmt.Errorf("%w: socket: %w", ErrUsage, err)
@@ -73,6 +80,16 @@ func (a *Agent) listen() (net.Listener, error) {
 		return nil, fmt.Errorf("%w: socket: %w", ErrUsage, err)
 	}
 	return l, nil
+}
+
+// unanswered returns ErrLocked if an agent serves the socket.
+func unanswered(socket string) error {
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		return nil
+	}
+	c.Close()
+	return fmt.Errorf("%w: another agent answers on %s; name another socket, or stop that agent", ErrLocked, socket)
 }
 
 // serve answers on the local socket until ctx ends.
@@ -106,7 +123,7 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 			answer(w, b, a.EndStep(r.Context(), b.Name, b.Round, b.Exit))
 		}
 	})
-	mux.HandleFunc("POST /v1/wait", a.serveWait)
+	mux.HandleFunc("POST /v1/wait", func(w http.ResponseWriter, r *http.Request) { a.serveWait(ctx, w, r) })
 	server := &http.Server{
 		Handler:           mux,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -126,8 +143,9 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 	return errors.Join(context.Cause(ctx), <-stopped)
 }
 
-// serveWait streams progress, a line each, and the outcome last.
-func (a *Agent) serveWait(w http.ResponseWriter, r *http.Request) {
+// serveWait streams progress, a line each, and the outcome last. ctx is the
+// agent's.
+func (a *Agent) serveWait(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	var b Waiting
 	if !asked(w, r, &b) {
 		return
@@ -140,6 +158,9 @@ func (a *Agent) serveWait(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	outcome, err := a.Wait(r.Context(), b, func(o coordinator.Outcome) { send(waitLine{Outcome: o}) })
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = fmt.Errorf("%w: the agent of this host ended while this command waited; start it and wait again: %w", ErrStopping, cause)
+	}
 	send(waitLine{Outcome: outcome, Done: true, Fault: toFault(err)})
 }
 

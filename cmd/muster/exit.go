@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"muster/agent"
 	"muster/config"
@@ -83,7 +84,8 @@ func exitCode(err error) int {
 }
 
 // message is what is said about err on stderr; "" for nothing, as when a
-// command that muster ran has spoken for itself.
+// command that muster ran has spoken for itself. It is one line, whatever names
+// and values of the profile it repeats.
 func message(err error) string {
 	if err == nil {
 		return ""
@@ -91,5 +93,5 @@ func message(err error) string {
 	if _, ok := err.(childExit); ok {
 		return ""
 	}
-	return redact.Tokens(err.Error())
+	return clean(strings.ReplaceAll(redact.Tokens(err.Error()), "\n", "; "))
 }

@@ -21,7 +21,7 @@ func newReport(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
 			defer cancel()
-			return a.local(ctx, func(ctx context.Context, l agent.Local) error {
+			return a.local(ctx, 0, func(ctx context.Context, l agent.Local) error {
 				round, err := l.Report(ctx, args[0])
 				if err == nil {
 					fmt.Fprintf(a.stdout, "%s in round %d\n", args[0], round)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,11 +66,19 @@ func newRoot(a *app) *cobra.Command {
 		if a.format != "" && a.format != "table" && a.format != "json" {
 			return fmt.Errorf("%w: -o: expected table or json, found %q", errUsage, a.format)
 		}
+		if slices.Contains([]string{"version", "help", "completion", cobra.ShellCompRequestCmd}, topmost(cmd).Name()) {
+			return nil // these work whatever the configuration is
+		}
 		if *file == "" {
 			*file = a.getenv("MUSTER_CONFIG")
 		}
 		given := map[string]string{}
-		cmd.Flags().Visit(func(f *pflag.Flag) { given[strings.ReplaceAll(f.Name, "-", "_")] = f.Value.String() })
+		// A command's own flag may have the name of a setting: it is none.
+		cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Changed {
+				given[strings.ReplaceAll(f.Name, "-", "_")] = f.Value.String()
+			}
+		})
 		cfg, err := config.Load(*file, a.getenv, given)
 		a.cfg = cfg
 		return err
@@ -78,10 +87,17 @@ func newRoot(a *app) *cobra.Command {
 		newAgent(a), newSeed(a), newRound(a), newStatus(a), newMembers(a), newLeaders(a), newFacts(a),
 		newWait(a), newReport(a), newRun(a), newVersion(a),
 	)
-	for _, cmd := range root.Commands() {
-		usageErrors(cmd)
-	}
+	root.InitDefaultCompletionCmd()
+	usageErrors(root)
 	return root
+}
+
+// topmost is the command below the root that cmd belongs to.
+func topmost(cmd *cobra.Command) *cobra.Command {
+	for cmd.HasParent() && cmd.Parent().HasParent() {
+		cmd = cmd.Parent()
+	}
+	return cmd
 }
 
 var flagUsage = map[string]string{
@@ -98,8 +114,14 @@ var flagUsage = map[string]string{
 	"log_level":          "trace, debug, info, warn or error",
 }
 
-// usageErrors makes a wrong number of arguments a usage error.
+// usageErrors makes wrong arguments usage errors. Where cobra would answer a
+// slip of the pen with the help and success, a gate would open.
 func usageErrors(cmd *cobra.Command) {
+	if !cmd.Runnable() {
+		cmd.RunE = func(c *cobra.Command, _ []string) error {
+			return fmt.Errorf("%w: say what is meant; see `%s --help`", errUsage, c.CommandPath())
+		}
+	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
@@ -187,8 +209,11 @@ func (a *app) store() (*drp.Store, error) {
 		return client.Profile(a.cfg.Profile, drp.TokenFile(a.cfg.ProfileTokenFile)), nil
 	}
 	auth, err := a.operator()
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil && a.cfg.UUID == "":
+		return nil, fmt.Errorf("%w; this host is no member: no uuid is set", err)
+	case err != nil:
+		return nil, fmt.Errorf("%w; this host is no member: profile_token_file (%s): %s does not exist", err, a.cfg.Origin("profile_token_file"), a.cfg.ProfileTokenFile)
 	}
 	return client.Profile(a.cfg.Profile, auth), nil
 }
@@ -199,7 +224,11 @@ func (a *app) read(ctx context.Context) (*profile.Document, error) {
 	defer cancel()
 	agentClient, err := agent.Dial(a.cfg.Socket)
 	if err == nil {
-		return agentClient.Read(ctx)
+		d, err := agentClient.Read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return d, d.Check()
 	}
 	if !errors.Is(err, agent.ErrNoAgent) {
 		return nil, err
@@ -237,31 +266,6 @@ func (a *app) agentConfig() (agent.Config, error) {
 		cfg.Machine = client.Machine(a.cfg.UUID, drp.TokenFile(a.cfg.MachineTokenFile))
 	}
 	return cfg, nil
-}
-
-// local hands do the way to take part on this host: the running agent, or, with
-// none, this process as the member.
-func (a *app) local(ctx context.Context, do func(context.Context, agent.Local) error) error {
-	client, err := agent.Dial(a.cfg.Socket)
-	if err == nil {
-		return do(ctx, client)
-	}
-	if !errors.Is(err, agent.ErrNoAgent) {
-		return err
-	}
-	cfg, err := a.agentConfig()
-	if err != nil {
-		return err
-	}
-	member, err := agent.Open(cfg)
-	if err != nil {
-		return err
-	}
-	defer member.Close()
-	if err := member.Join(ctx, false); err != nil {
-		return err
-	}
-	return member.Do(ctx, func(ctx context.Context) error { return do(ctx, member) })
 }
 
 // buildVersion is the version that the linker set, else what the build

@@ -38,10 +38,13 @@ func newRun(a *app) *cobra.Command {
 					return fmt.Errorf("%w: --after: expected complete, found %q", errUsage, gate)
 				}
 			}
+			if timeout < 0 {
+				return negative(timeout)
+			}
 			if name == "" {
 				name = stepName(args)
 			}
-			return a.local(cmd.Context(), func(ctx context.Context, l agent.Local) error {
+			return a.local(cmd.Context(), timeout, func(ctx context.Context, l agent.Local) error {
 				return a.gated(ctx, l, name, timeout, args)
 			})
 		},

@@ -122,9 +122,9 @@ func (s status) table(w io.Writer) {
 	case s.Agent == nil:
 		fmt.Fprintln(w, "This host  no agent is running")
 	case s.Agent.Trouble != "":
-		fmt.Fprintf(w, "This host  %s, gates stay shut: %s\n", s.Agent.UUID, s.Agent.Trouble)
+		fmt.Fprintf(w, "This host  %s, gates stay shut: %s\n", clean(s.Agent.UUID), clean(s.Agent.Trouble))
 	default:
-		fmt.Fprintf(w, "This host  %s%s\n", s.Agent.UUID, suffix(", holds ", strings.Join(s.Agent.Slots, ", "), ""))
+		fmt.Fprintf(w, "This host  %s%s\n", clean(s.Agent.UUID), suffix(", holds ", clean(strings.Join(s.Agent.Slots, ", ")), ""))
 	}
 }
 

@@ -30,7 +30,7 @@ func table(w io.Writer, header string, rows [][]string) {
 
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == unicode.ReplacementChar {
 			return '?'
 		}
 		return r

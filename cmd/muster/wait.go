@@ -25,6 +25,9 @@ func newWait(a *app) *cobra.Command {
 			"and is the same for everybody. Whatever goes wrong, the wait does not succeed.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if timeout < 0 {
+				return negative(timeout)
+			}
 			outcome, err := a.wait(cmd.Context(), timeout)
 			if err != nil {
 				return err
@@ -43,7 +46,7 @@ func (a *app) wait(ctx context.Context, timeout time.Duration) (coordinator.Outc
 	waiting := agent.Waiting{Timeout: timeout, InJob: a.inJob()}
 	if a.isMember() || reachable(a.cfg.Socket) {
 		var outcome coordinator.Outcome
-		err := a.local(ctx, func(ctx context.Context, l agent.Local) (err error) {
+		err := a.local(ctx, timeout, func(ctx context.Context, l agent.Local) (err error) {
 			outcome, err = l.Wait(ctx, waiting, a.progress)
 			return err
 		})
@@ -54,6 +57,10 @@ func (a *app) wait(ctx context.Context, timeout time.Duration) (coordinator.Outc
 		return coordinator.Outcome{}, err
 	}
 	return agent.Observe(ctx, store, a.cfg.UUID, waiting, a.progress, a.logger())
+}
+
+func negative(timeout time.Duration) error {
+	return fmt.Errorf("%w: --timeout: expected a positive duration, or 0 for none, found %s", errUsage, timeout)
 }
 
 func reachable(socket string) bool {
@@ -75,7 +82,7 @@ func (a *app) progress(o coordinator.Outcome) {
 			text += fmt.Sprintf("; %s: %s", l.what, some(l.names))
 		}
 	}
-	fmt.Fprintln(a.stderr, text)
+	fmt.Fprintln(a.stderr, clean(text))
 }
 
 // some lists names, but not hundreds of them.

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"muster": main})
+}
+
+// TestScripts runs every script against an embedded endpoint of its own, with
+// muster as real processes. The scripts whose names begin with flow- also run
+// against an endpoint of old times.
+func TestScripts(t *testing.T) { scripts(t, "", "testdata/script/*.txtar") }
+
+func TestMainFlowsOnOldEndpoint(t *testing.T) { scripts(t, "3.13", "testdata/script/flow-*.txtar") }
+
+func scripts(t *testing.T, compat, pattern string) {
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no script matches %s (%v)", pattern, err)
+	}
+	testscript.Run(t, testscript.Params{
+		Files:               files,
+		Setup:               func(env *testscript.Env) error { return setup(env, compat) },
+		RequireExplicitExec: true,
+		UpdateScripts:       *update,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"profile": plain(cmdProfile), "machine": plain(cmdMachine), "token": plain(cmdToken),
+			"as": plain(cmdAs), "patch": plain(cmdPatch), "web": plain(cmdWeb),
+			"call": plain(cmdCall), "until": plain(cmdUntil),
+			"start": plain(cmdStart), "await": plain(cmdAwait), "end": plain(cmdEnd),
+		},
+	})
+}
+
+// plain is a command that cannot be negated.
+func plain(cmd func(*testscript.TestScript, *stage, []string)) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg {
+			ts.Fatalf("this command takes the exit code that is wanted, not !")
+		}
+		cmd(ts, ts.Value(stageKey{}).(*stage), args)
+	}
+}
+
+func need(ts *testscript.TestScript, ok bool, usage string) {
+	if !ok {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
+
+// setup gives a script its endpoint and an environment of its own.
+func setup(env *testscript.Env, compat string) error {
+	s, err := newStage(env, compat)
+	if err != nil {
+		return err
+	}
+	env.Values[stageKey{}] = s
+	var vars []string
+	for _, v := range env.Vars {
+		name, _, _ := strings.Cut(v, "=")
+		if !strings.HasPrefix(name, "RS_") && !strings.HasPrefix(name, "MUSTER_") {
+			vars = append(vars, v)
+		}
+	}
+	env.Vars = append(vars, "ENDPOINT="+s.server.URL(), "FINGERPRINT="+s.server.Fingerprint(), "NO_PROXY=*")
+	return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), s.server.CertPEM(), 0o600)
+}
