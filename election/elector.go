@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	mathrand "math/rand/v2"
 	"slices"
 	"time"
@@ -52,6 +53,8 @@ type Elector struct {
 	marked bool
 	// waits is, by role, since when this member leaves free slots to others.
 	waits map[string]time.Time
+	// asked is when the own record was last read for the sake of a lifted bar.
+	asked time.Time
 }
 
 // New returns an elector. Run starts it.
@@ -65,8 +68,13 @@ func New(cfg Config) *Elector {
 	return &Elector{cfg: cfg, log: cfg.Logger, marked: cfg.Marked, waits: map[string]time.Time{}}
 }
 
-// retryEvery is how soon something that failed is tried again.
-const retryEvery = 5 * time.Second
+// retryEvery is how soon something that failed is tried again, and barredEvery
+// how often a barred member looks whether its bar was lifted: records are large,
+// and no part of the hot params.
+const (
+	retryEvery  = 5 * time.Second
+	barredEvery = 10 * time.Second
+)
 
 // Run competes until ctx ends, and returns its cause; or until the member's
 // identity is lost, with profile.ErrTwin or profile.ErrForgotten. Slots are
@@ -105,13 +113,15 @@ func (e *Elector) act(ctx context.Context, d *profile.Document) (time.Duration, 
 		return 0, err
 	}
 	var wake time.Duration
-	for role := range slots {
-		if err := e.giveBack(ctx, d, role, slots[role]); err != nil {
-			return 0, err
+	var faults []error // of one role, which hold up no other
+	for _, role := range slices.Sorted(maps.Keys(slots)) {
+		err := e.giveBack(ctx, d, role, slots[role])
+		var wait time.Duration
+		if err == nil {
+			wait, err = e.compete(ctx, role)
 		}
-		wait, err := e.compete(ctx, d, role)
 		if err != nil {
-			return 0, fmt.Errorf("role %s: %w", role, err)
+			faults = append(faults, fmt.Errorf("role %s: %w", role, err))
 		}
 		if wait > 0 && (wake == 0 || wait < wake) {
 			wake = wait
@@ -119,13 +129,14 @@ func (e *Elector) act(ctx context.Context, d *profile.Document) (time.Duration, 
 	}
 	latest, _ := e.cfg.View.Latest()
 	if err := e.mirror(ctx, latest); err != nil {
-		return 0, err
+		faults = append(faults, err)
 	}
-	return wake, nil
+	return wake, errors.Join(faults...)
 }
 
 // compete claims a slot of role if it is this member's turn.
-func (e *Elector) compete(ctx context.Context, d *profile.Document, role string) (time.Duration, error) {
+func (e *Elector) compete(ctx context.Context, role string) (time.Duration, error) {
+	d, _ := e.cfg.View.Latest()
 	if held, err := e.holds(d, role); err != nil || held {
 		delete(e.waits, role)
 		return 0, err
@@ -138,8 +149,15 @@ func (e *Elector) compete(ctx context.Context, d *profile.Document, role string)
 	if err := e.plantBar(ctx, d, role); err != nil {
 		return 0, err
 	}
+	if wait, err := e.askBar(ctx, role); err != nil || wait > 0 {
+		return wait, err
+	}
 	d, _ = e.cfg.View.Latest()
 	if may, err := e.mayClaim(d, role); err != nil || !may {
+		delete(e.waits, role)
+		return 0, err
+	}
+	if free, err = d.Claimable(role); err != nil || len(free) == 0 {
 		return 0, err
 	}
 	rank, err := e.rank(d, role)
@@ -256,11 +274,38 @@ func (e *Elector) plantBar(ctx context.Context, d *profile.Document, role string
 	return err
 }
 
+// askBar reads the own record again if it is known to bar this member from
+// role: the view does not follow records, and the bar may be lifted by now. It
+// returns how long to wait before that may be asked.
+func (e *Elector) askBar(ctx context.Context, role string) (time.Duration, error) {
+	d, _ := e.cfg.View.Latest()
+	record, _, err := d.Record(e.cfg.Member.UUID())
+	if err != nil || record.Barred[role] == "" {
+		return 0, err
+	}
+	delete(e.waits, role)
+	if left := barredEvery - time.Since(e.asked); left > 0 {
+		return left, nil
+	}
+	e.asked = time.Now()
+	if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.ParamMembers); err != nil {
+		return 0, err
+	}
+	d, _ = e.cfg.View.Latest()
+	if record, _, err = d.Record(e.cfg.Member.UUID()); err != nil || record.Barred[role] == "" {
+		return 0, err
+	}
+	return barredEvery, nil
+}
+
 // giveBack frees slots that name this instance with a tenure that it did not
 // claim, as after a restored document (DESIGN, rule 7).
 func (e *Elector) giveBack(ctx context.Context, d *profile.Document, role string, slots map[string]profile.Slot) error {
 	s := e.cfg.Member.State()
 	for _, n := range profile.SlotNumbers(slots) {
+		if slots[n].Holder != s.UUID || slots[n].Instance != s.Instance {
+			continue // for nearly all; what follows decodes every slot anew
+		}
 		stray := func(d *profile.Document) (profile.Tenure, bool) {
 			all, err := d.Slots()
 			slot := all[role][n]
@@ -280,7 +325,7 @@ func (e *Elector) giveBack(ctx context.Context, d *profile.Document, role string
 			return profile.Release(d, t, s.UUID)
 		})
 		if err != nil {
-			return fmt.Errorf("give back slot %s of %s: %w", n, role, err)
+			return fmt.Errorf("give back slot %s: %w", n, err)
 		}
 	}
 	return nil
