@@ -46,7 +46,7 @@ func (a *Agent) BeginStep(ctx context.Context, name string, round int) (note Ste
 	}
 	switch {
 	case note.Round == round && note.State == stepStarted:
-		return note, false, fmt.Errorf("%w: step %s was started in round %d and its end was not noted", ErrStepUnknown, name, round)
+		return note, false, fmt.Errorf("%w: step %s was started in round %d and its end was not noted; look what it did, and finish it by hand or under another name", ErrStepUnknown, name, round)
 	case note.Round == round:
 		return note, true, nil
 	}

@@ -94,7 +94,10 @@ func (a *app) gated(ctx context.Context, l agent.Local, name string, timeout tim
 	if err := l.EndStep(noting, name, outcome.Round, exit); err != nil {
 		return fmt.Errorf("step %s ended with exit %d, but that could not be noted: %w", name, exit, err)
 	}
-	return errors.Join(started, result(exit))
+	if started != nil {
+		return errors.Join(started, result(exit))
+	}
+	return result(exit) // bare: the command has spoken for itself
 }
 
 func result(exit int) error {
