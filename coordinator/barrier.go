@@ -78,7 +78,8 @@ func checkCriteria(c profile.Criteria) error {
 // Judge records the verdict of a round if the results that are known amount to
 // one and none is recorded yet. The change tests the round, the expected
 // version, that the verdict is empty, and (as every write) the member's own seq.
-// Completions are latched, so results that are known cannot become untrue.
+// Completions are latched, so they cannot become untrue; failures can, when the
+// machine is tried again, so the change tests them too.
 func Judge(ctx context.Context, member *profile.Member, view *profile.View, round int) error {
 	latest, _ := view.Latest()
 	if c, err := judgeChange(latest, member.UUID(), round); err != nil || c == nil {
@@ -120,6 +121,9 @@ func judgeChange(d *profile.Document, by string, round int) (*profile.Change, er
 	c.TestAsRead(d, profile.At(profile.ParamRound, "n"))
 	c.TestAsRead(d, profile.At(profile.ParamExpected, "version"))
 	c.TestAsRead(d, at("verdict"))
+	for _, uuid := range t.Failed {
+		c.TestAsRead(d, profile.At(profile.ParamMembers, uuid, "results", strconv.Itoa(round)))
+	}
 	c.Set(at("verdict"), verdict)
 	c.Set(at("missing"), list(t.Missing))
 	c.Set(at("failed"), list(t.Failed))

@@ -46,27 +46,34 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 	c.last = last
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	pending := &first // the machine as read already, not yet looked at
-	look := func(ctx context.Context, _ string) error {
-		var m profile.Machine
-		if pending != nil {
-			m = *pending
-		} else if m, err = c.Machine.Read(ctx); err != nil {
-			return fmt.Errorf("own machine: %w", err)
-		}
+	note := func(m profile.Machine) error {
 		err := c.look(ctx, m)
 		if errors.Is(err, profile.ErrTwin) || errors.Is(err, profile.ErrForgotten) {
 			cancel(err)
 		}
-		if err == nil {
-			pending = nil
-		}
 		return err
 	}
-	if err := look(ctx, ""); err != nil {
+	since, noted := first.Version, true
+	if err := note(first); err != nil {
 		c.Logger.Warn("completion is held up", "err", err)
+		since, noted = "", false // try again at once, though the machine does not change
 	}
-	follow := profile.Follow{Source: c.Machine, Since: first.Version, Look: look, Trouble: func(err error) {
+	look := func(ctx context.Context, _ string) error {
+		if !noted {
+			// How the machine was found says how its run began: it is noted
+			// before what the machine has become since.
+			if err := note(first); err != nil {
+				return err
+			}
+			noted = true
+		}
+		m, err := c.Machine.Read(ctx)
+		if err != nil {
+			return fmt.Errorf("own machine: %w", err)
+		}
+		return note(m)
+	}
+	follow := profile.Follow{Source: c.Machine, Since: since, Look: look, Trouble: func(err error) {
 		if err != nil {
 			c.Logger.Warn("own machine cannot be watched", "err", err)
 		} else {
@@ -100,13 +107,18 @@ func (c *Completion) look(ctx context.Context, m profile.Machine) error {
 	if err := Record(ctx, c.Member, now); err != nil {
 		return fmt.Errorf("record the run: %w", err)
 	}
-	return Judge(ctx, c.Member, c.View, now.Round)
+	err := Judge(ctx, c.Member, c.View, now.Round)
+	if err == nil || errors.Is(err, profile.ErrTwin) || errors.Is(err, profile.ErrForgotten) || ctx.Err() != nil {
+		return err
+	}
+	c.Logger.Warn("the round cannot be judged", "err", err) // the run is recorded: that a referee tries again is enough
+	return nil
 }
 
 // roundOf says which round a run belongs to. The round is read after the run
-// was seen: a round that is opened between the two is not credited with a run
-// that began before it. A machine that was complete before its agent ever ran
-// belongs to no round, unless the seed accepts that.
+// was seen: rounds are opened before workflows start, so a run of the new round
+// is never taken for one of the old. A machine that was complete before its
+// agent ever ran belongs to no round, unless the seed accepts that.
 func (c *Completion) roundOf(ctx context.Context, run profile.Run, how beginning) (int, error) {
 	if how == unseenOld {
 		return run.Round, nil
@@ -157,83 +169,92 @@ func Record(ctx context.Context, member *profile.Member, run profile.Run) error 
 			c.Set(at("results", key), run.State)
 		}
 		c.Set(at("run"), run)
-		for old := range record.Results {
-			if n, err := strconv.Atoi(old); err == nil && n <= run.Round-resultsKept {
-				c.Remove(at("results", old))
-			}
-		}
+		forgetOld(c, member.UUID(), record, run.Round)
 		return c, nil
 	})
 	return err
+}
+
+// forgetOld has c remove the results that are too old to keep in round.
+func forgetOld(c *profile.Change, uuid string, record profile.Record, round int) {
+	for old := range record.Results {
+		if n, err := strconv.Atoi(old); err == nil && n <= round-resultsKept {
+			c.Remove(profile.At(profile.ParamMembers, uuid, "results", old))
+		}
+	}
 }
 
 // Report records what a task of the workflow says about itself, for a member
 // that cannot watch its machine. Complete and failed belong to the round of the
 // running before them, whatever round it is by now. It returns that round.
 func Report(ctx context.Context, member *profile.Member, view *profile.View, said string) (int, error) {
-	var round int
-	_, err := member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
-		record, _, err := d.Record(member.UUID())
+	uuid := member.UUID()
+	after, err := member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
+		record, _, err := d.Record(uuid)
 		if err != nil {
 			return nil, err
 		}
 		if said == profile.Running {
-			c, run, err := reportRunning(d, member.UUID(), record)
-			round = run.Round
-			return c, err
+			return reportRunning(d, uuid, record)
 		}
 		run := record.Run
-		if round = run.Round; round == 0 {
+		if run.Round == 0 {
 			return nil, fmt.Errorf("%w: nothing is running; `muster report running` comes first, at the start of the workflow", ErrUsage)
 		}
-		key := strconv.Itoa(round)
+		key := strconv.Itoa(run.Round)
 		if run.State == said || record.Results[key] == profile.Complete {
 			return nil, nil
 		}
 		run.State = said
-		at := profile.At(profile.ParamMembers, member.UUID(), "run")
+		at := profile.At(profile.ParamMembers, uuid, "run")
 		c := &profile.Change{}
 		c.TestAsRead(d, at+"/round")
 		c.Set(at, run)
-		c.Set(profile.At(profile.ParamMembers, member.UUID(), "results", key), said)
+		c.Set(profile.At(profile.ParamMembers, uuid, "results", key), said)
+		forgetOld(c, uuid, record, run.Round)
 		return c, nil
 	})
 	if err != nil {
-		return round, err
+		return 0, err
 	}
-	return round, Judge(ctx, member, view, round)
+	record, _, err := after.Record(uuid)
+	if err != nil {
+		return 0, err
+	}
+	return record.Run.Round, Judge(ctx, member, view, record.Run.Round)
 }
 
 // reportRunning begins a run in the round of now, which the change tests.
-func reportRunning(d *profile.Document, uuid string, record profile.Record) (*profile.Change, profile.Run, error) {
+func reportRunning(d *profile.Document, uuid string, record profile.Record) (*profile.Change, error) {
 	round, err := d.Round()
 	if err != nil {
-		return nil, record.Run, err
+		return nil, err
 	}
-	run := profile.Run{N: record.Run.N + 1, Round: round.N, Workflow: round.Workflow, State: profile.Running}
 	c := &profile.Change{}
 	c.TestAsRead(d, profile.At(profile.ParamRound, "n"))
-	c.Set(profile.At(profile.ParamMembers, uuid, "run"), run)
+	c.Set(profile.At(profile.ParamMembers, uuid, "run"), profile.Run{N: record.Run.N + 1, Round: round.N, Workflow: round.Workflow, State: profile.Running})
 	if result, known := record.Results[strconv.Itoa(round.N)]; known && result != profile.Complete {
 		c.Remove(profile.At(profile.ParamMembers, uuid, "results", strconv.Itoa(round.N)))
 	}
-	return c, run, nil
+	return c, nil
 }
 
-// membersOf decodes the records that d has, for judging.
+// membersOf decodes the records that d has, for judging. One that was edited by
+// hand must not hide the others: it counts as not joined.
 func membersOf(d *profile.Document) (map[string]profile.Record, error) {
 	records, err := d.Members()
-	if err != nil {
-		var raw map[string]json.RawMessage
-		if json.Unmarshal(d.Params[profile.ParamMembers], &raw) != nil {
-			return nil, err
-		}
-		// One record edited by hand must not hide the others: it counts as not joined.
-		records = make(map[string]profile.Record, len(raw))
-		for uuid := range raw {
-			if r, _, err := d.Record(uuid); err == nil {
-				records[uuid] = r
-			}
+	if err == nil {
+		return records, nil
+	}
+	var raw map[string]json.RawMessage
+	if json.Unmarshal(d.Params[profile.ParamMembers], &raw) != nil {
+		return nil, err
+	}
+	records = make(map[string]profile.Record, len(raw))
+	for uuid, text := range raw {
+		var r profile.Record
+		if json.Unmarshal(text, &r) == nil {
+			records[uuid] = r
 		}
 	}
 	return records, nil

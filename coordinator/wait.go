@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"muster/profile"
@@ -80,9 +81,10 @@ func Standing(d *profile.Document, round int, barrier profile.Barrier) (Outcome,
 	}
 	out.Done, out.Total = len(t.Done), t.Total
 	out.Missing, out.Failed, out.Stopped = names(t.Missing), names(t.Failed), names(t.Stopped)
-	if barrier.Verdict != "" {
+	if barrier.Verdict != "" && barrier.Verdict != profile.VerdictSuperseded {
 		// The verdict is the truth; the records that are known may be older.
 		out.Missing, out.Failed = names(barrier.Missing), names(barrier.Failed)
+		out.Stopped = names(slices.DeleteFunc(t.Stopped, func(uuid string) bool { return !slices.Contains(barrier.Missing, uuid) }))
 		out.Done = out.Total - len(out.Missing) - len(out.Failed)
 	}
 	return out, nil
