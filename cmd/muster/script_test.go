@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,11 +30,10 @@ func scripts(t *testing.T, compat, pattern string) {
 		Files:               files,
 		Setup:               func(env *testscript.Env) error { return setup(env, compat) },
 		RequireExplicitExec: true,
-		UpdateScripts:       *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"profile": plain(cmdProfile), "machine": plain(cmdMachine), "token": plain(cmdToken),
 			"as": plain(cmdAs), "patch": plain(cmdPatch), "web": plain(cmdWeb),
-			"call": plain(cmdCall), "until": plain(cmdUntil),
+			"call": plain(cmdCall), "golden": plain(cmdGolden), "until": plain(cmdUntil),
 			"start": plain(cmdStart), "await": plain(cmdAwait), "end": plain(cmdEnd),
 		},
 	})
@@ -69,6 +69,12 @@ func setup(env *testscript.Env, compat string) error {
 			vars = append(vars, v)
 		}
 	}
-	env.Vars = append(vars, "ENDPOINT="+s.server.URL(), "FINGERPRINT="+s.server.Fingerprint(), "NO_PROXY=*")
-	return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), s.server.CertPEM(), 0o600)
+	// The hardware is that of a host without devices, known by its machine id.
+	etc := filepath.Join(env.WorkDir, ".etc")
+	env.Vars = append(vars, "ENDPOINT="+s.server.URL(), "FINGERPRINT="+s.server.Fingerprint(), "NO_PROXY=*", "HOST_SYS="+filepath.Join(env.WorkDir, ".sys"), "HOST_ETC="+etc)
+	return errors.Join(
+		os.Mkdir(etc, 0o700),
+		os.WriteFile(filepath.Join(etc, "machine-id"), []byte("00112233445566778899aabbccddeeff\n"), 0o600),
+		os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), s.server.CertPEM(), 0o600),
+	)
 }

@@ -21,7 +21,7 @@ import (
 	"muster/endpoint"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected output in the scripts")
+var update = flag.Bool("update", false, "rewrite the expected output in testdata/golden")
 
 type stageKey struct{}
 
@@ -29,6 +29,7 @@ type stageKey struct{}
 type stage struct {
 	server   *endpoint.Server
 	work     string
+	golden   string // directory of the expected JSON
 	machines int
 	home     string // of the host that the next commands run on, or "" for the operator's
 	started  map[string]*process
@@ -45,7 +46,11 @@ func newStage(env *testscript.Env, compat string) (*stage, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx) }()
-	s := &stage{server: server, work: env.WorkDir, started: map[string]*process{}}
+	golden, err := filepath.Abs("testdata/golden")
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{server: server, work: env.WorkDir, golden: golden, started: map[string]*process{}}
 	env.Defer(func() {
 		for _, p := range s.started {
 			p.cmd.Process.Kill() // it may have ended
