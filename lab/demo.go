@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -29,7 +30,26 @@ type DemoConfig struct {
 	Told func(Cluster)
 	// Formed, which may be nil, is called when every step has ended, with the
 	// cluster still running; Demo goes on when it returns.
-	Formed func(ctx context.Context, access Access)
+	Formed func(ctx context.Context, access Access, result Result)
+}
+
+// ErrConfig is returned by Demo, before anything is started, for a configuration
+// or a host on which no demo can run.
+var ErrConfig = errors.New("demo: configuration")
+
+// names are the machines' names, beside the manager's.
+func (c DemoConfig) names() ([]string, error) {
+	if c.Members < 1 || c.Leaders < 0 {
+		return nil, fmt.Errorf("%w: expected at least 1 member and no negative number of leaders, found %d and %d", ErrConfig, c.Members, c.Leaders)
+	}
+	names := make([]string, c.Members)
+	for i := range names {
+		names[i] = fmt.Sprintf("node-%02d", i+1)
+	}
+	if c.Fail != "" && !slices.Contains(names, c.Fail) {
+		return nil, fmt.Errorf("%w: no machine is called %q; expected one of %s to %s", ErrConfig, c.Fail, names[0], names[len(names)-1])
+	}
+	return names, nil
 }
 
 // Access is how to look at a running demo.
@@ -76,34 +96,31 @@ const demoProfile = "demo"
 // again. ctx ends it early, with an error. The error says what did not work;
 // a failed verdict is a result, not an error.
 func Demo(ctx context.Context, cfg DemoConfig) (Result, error) {
-	names := make([]string, cfg.Members)
-	for i := range names {
-		names[i] = fmt.Sprintf("node-%02d", i+1)
-	}
-	if cfg.Members < 1 || cfg.Leaders < 0 {
-		return Result{}, fmt.Errorf("demo: expected at least 1 member and no negative number of leaders, found %d and %d", cfg.Members, cfg.Leaders)
-	}
-	if cfg.Fail != "" && !slices.Contains(names, cfg.Fail) {
-		return Result{}, fmt.Errorf("demo: no machine is called %q; expected one of %s to %s", cfg.Fail, names[0], names[len(names)-1])
+	names, err := cfg.names()
+	if err != nil {
+		return Result{}, err
 	}
 	dir, err := os.MkdirTemp("", "muster-demo-")
 	if err != nil {
 		return Result{}, err
 	}
 	defer os.RemoveAll(dir)
+	d := &demo{cfg: cfg, dir: dir, names: names, procs: newProcesses(stopWait)}
+	if socket := runnerSocket(d.runDir(names[len(names)-1])); len(socket) > maxSocketPath {
+		return Result{}, fmt.Errorf("%w: the path of the temporary directory is too long for sockets such as %s; set TMPDIR", ErrConfig, socket)
+	}
 
-	server, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Compat: cfg.Compat})
+	d.server, err = endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Compat: cfg.Compat})
 	if err != nil {
 		return Result{}, err
 	}
 	serving, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(serving) }()
+	go func() { served <- d.server.Serve(serving) }()
 	defer func() {
 		stop()
 		<-served
 	}()
-	d := &demo{cfg: cfg, dir: dir, server: server, names: names, procs: newProcesses()}
 	defer d.procs.stop()
 	return d.run(ctx)
 }
@@ -126,10 +143,14 @@ func (d *demo) run(ctx context.Context) (Result, error) {
 	defer d.tower.close()
 
 	began, before := time.Now(), d.server.Counts()
-	if err := d.launch(); err != nil {
+	forming, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	if err := d.launch(lost); err != nil {
 		return Result{}, err
 	}
-	if err := d.steps(ctx); err != nil {
+	if err := d.steps(forming); ctx.Err() != nil {
+		return Result{}, fmt.Errorf("demo: ended early: %w", context.Cause(ctx))
+	} else if err != nil {
 		return Result{}, fmt.Errorf("%w\n%s", err, d.procs.tails())
 	}
 	seconds, after := time.Since(began).Seconds(), d.server.Counts()
@@ -145,7 +166,7 @@ func (d *demo) run(ctx context.Context) (Result, error) {
 	result.Conflicts = after.ProfileConflicts - before.ProfileConflicts
 	result.Bytes = after.BytesToClients - before.BytesToClients
 	if d.cfg.Formed != nil {
-		d.cfg.Formed(ctx, d.access())
+		d.cfg.Formed(ctx, d.access(), result)
 	}
 	return result, nil
 }
@@ -154,17 +175,18 @@ func (d *demo) access() Access {
 	return Access{Endpoint: d.server.URL(), User: endpoint.DefaultUser, Password: endpoint.DefaultPassword, Profile: demoProfile, Dir: d.dir}
 }
 
-// launch starts the agents, all at once, and then the runners.
-func (d *demo) launch() error {
+// launch starts the agents, all at once, and then the runners. lost is told of
+// one that ends: without it the others would wait for ever.
+func (d *demo) launch(lost func(error)) error {
 	for _, name := range d.names {
-		if err := d.procs.start(d.home(name), "agent", d.musterEnv(name), d.cfg.Muster, "agent"); err != nil {
+		if err := d.procs.serve(lost, d.home(name), "agent", d.musterEnv(name), d.cfg.Muster, "agent"); err != nil {
 			return err
 		}
 	}
 	for _, name := range d.names {
-		err := d.procs.start(d.home(name), "runner", d.musterEnv(name), d.cfg.Lab, "runner",
+		err := d.procs.serve(lost, d.home(name), "runner", d.musterEnv(name), d.cfg.Lab, "runner",
 			"--endpoint", d.server.URL(), "--machine", d.uuids[name], "--ca-file", filepath.Join(d.dir, "ca.pem"),
-			"--token-file", filepath.Join(d.home(name), "machine.token"), "--dir", filepath.Join(d.home(name), "run"))
+			"--token-file", filepath.Join(d.home(name), "machine.token"), "--dir", d.runDir(name))
 		if err != nil {
 			return err
 		}
@@ -175,20 +197,24 @@ func (d *demo) launch() error {
 // steps has every machine wait behind the gate with a step that notes when it
 // ran, and waits until each has ended.
 func (d *demo) steps(ctx context.Context) error {
+	var steps []*process
 	for _, name := range d.names {
-		socket := filepath.Join(d.home(name), "sock")
-		if err := d.procs.await(ctx, d.home(name), "agent", func() bool { _, err := os.Stat(socket); return err == nil }); err != nil {
+		if err := await(ctx, func() bool { _, err := os.Stat(d.socket(name)); return err == nil }); err != nil {
 			return fmt.Errorf("demo: the agent of %s did not join: %w", name, err)
 		}
-		err := d.procs.start(d.home(name), "step", d.musterEnv(name), d.cfg.Muster,
+		step, err := d.procs.start(d.home(name), "step", d.musterEnv(name), d.cfg.Muster,
 			"run", "--after", "complete", "--name", "demo", "--", d.cfg.Lab, "note", d.note(name))
 		if err != nil {
 			return err
 		}
+		steps = append(steps, step)
 	}
-	for _, name := range d.names {
-		if err := d.procs.await(ctx, d.home(name), "step", nil); err != nil {
-			return fmt.Errorf("demo: the step of %s did not end: %w", name, err)
+	for i, step := range steps {
+		if err := step.wait(ctx); err != nil {
+			return fmt.Errorf("demo: the step of %s did not end: %w", d.names[i], err)
+		}
+		if step.err != nil && d.cfg.Fail == "" {
+			return fmt.Errorf("demo: %w", step.fault())
 		}
 	}
 	return nil
@@ -267,7 +293,7 @@ func quantiles(times []time.Duration) Quantiles {
 	}
 	slices.Sort(times)
 	at := func(share float64) float64 {
-		i := min(len(times)-1, int(share*float64(len(times))))
+		i := max(0, int(math.Ceil(share*float64(len(times))))-1) // the nearest rank
 		return float64(times[i].Microseconds()) / 1000
 	}
 	return Quantiles{P50: at(0.5), P99: at(0.99), Max: at(1)}

@@ -16,32 +16,38 @@ import (
 // processes are the members' processes, each the leader of a process group of
 // its own, with its output in a file beside its configuration.
 type processes struct {
-	mu   sync.Mutex
-	list []*process
+	patience time.Duration // how long those that are told to end have for it
+
+	mu       sync.Mutex
+	list     []*process
+	watchers sync.WaitGroup
 }
 
 type process struct {
-	home, kind string
-	cmd        *exec.Cmd
-	log        string
-	ended      chan struct{}
-	err        error // how it ended; valid once ended is closed
+	name  string // base name of its home, and kind
+	cmd   *exec.Cmd
+	log   string
+	ended chan struct{}
+	err   error // how it ended; valid once ended is closed
 }
 
-func newProcesses() *processes { return &processes{} }
+func newProcesses(patience time.Duration) *processes { return &processes{patience: patience} }
 
 // start starts a program for the member that lives in home.
-func (p *processes) start(home, kind string, env []string, program string, args ...string) error {
-	proc := &process{home: home, kind: kind, cmd: exec.Command(program, args...), log: filepath.Join(home, kind+".log"), ended: make(chan struct{})}
+func (p *processes) start(home, kind string, env []string, program string, args ...string) (*process, error) {
+	proc := &process{
+		name: filepath.Base(home) + " " + kind, log: filepath.Join(home, kind+".log"),
+		cmd: exec.Command(program, args...), ended: make(chan struct{}),
+	}
 	log, err := os.OpenFile(proc.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer log.Close()
 	proc.cmd.Env, proc.cmd.Stdout, proc.cmd.Stderr = env, log, log
 	proc.cmd.SysProcAttr = groupLeader()
 	if err := proc.cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", kind, err)
+		return nil, fmt.Errorf("start %s: %w", proc.name, err)
 	}
 	go func() {
 		proc.err = proc.cmd.Wait()
@@ -50,47 +56,53 @@ func (p *processes) start(home, kind string, env []string, program string, args 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.list = append(p.list, proc)
-	return nil
+	return proc, nil
 }
 
-func (p *processes) find(home, kind string) *process {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, proc := range p.list {
-		if proc.home == home && proc.kind == kind {
-			return proc
-		}
+// serve is start for a program that has to run until stop; lost is told if it
+// ends, at the latest by then.
+func (p *processes) serve(lost func(error), home, kind string, env []string, program string, args ...string) error {
+	proc, err := p.start(home, kind, env, program, args...)
+	if err != nil {
+		return err
 	}
+	p.watchers.Go(func() {
+		<-proc.ended
+		lost(proc.fault())
+	})
 	return nil
 }
 
 // awaitEvery is how often a condition is looked at that nothing announces.
 const awaitEvery = 20 * time.Millisecond
 
-// await waits until until holds, or, if it is nil, until the process has ended.
-// A process that ends before until holds is an error, with its last words.
-func (p *processes) await(ctx context.Context, home, kind string, until func() bool) error {
-	proc := p.find(home, kind)
-	if proc == nil {
-		return fmt.Errorf("%s was never started", kind)
-	}
+// await waits until a condition holds.
+func await(ctx context.Context, holds func() bool) error {
 	tick := time.NewTicker(awaitEvery)
 	defer tick.Stop()
-	for {
-		if until != nil && until() {
-			return nil
-		}
+	for !holds() {
 		select {
-		case <-proc.ended:
-			if until == nil {
-				return nil
-			}
-			return fmt.Errorf("it ended (%v): %s", proc.err, proc.tail())
 		case <-tick.C:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+	return nil
+}
+
+// wait waits until the process has ended.
+func (p *process) wait(ctx context.Context) error {
+	select {
+	case <-p.ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// fault says how a process ended that should not have, with its last words.
+func (p *process) fault() error {
+	return fmt.Errorf("%s ended with %v: %s", p.name, p.cmd.ProcessState, p.tail())
 }
 
 // tail is the end of what a process printed.
@@ -106,12 +118,12 @@ func (p *processes) tails() string {
 	defer p.mu.Unlock()
 	var b strings.Builder
 	for _, proc := range p.list {
-		fmt.Fprintf(&b, "--- %s %s\n%s\n", filepath.Base(proc.home), proc.kind, proc.tail())
+		fmt.Fprintf(&b, "--- %s\n%s\n", proc.name, proc.tail())
 	}
 	return b.String()
 }
 
-// stopWait is how long processes have to end once they are told to. It is more
+// stopWait is how long a demo's processes have to end once they are told to. It is more
 // than a runner takes to report the task that it gives up.
 const stopWait = 10 * time.Second
 
@@ -123,7 +135,7 @@ func (p *processes) stop() {
 	for _, proc := range p.list {
 		proc.signal(syscall.SIGTERM)
 	}
-	late := time.After(stopWait)
+	late := time.After(p.patience)
 	for _, proc := range p.list {
 		select {
 		case <-proc.ended:
@@ -133,6 +145,7 @@ func (p *processes) stop() {
 		proc.signal(syscall.SIGKILL)
 		<-proc.ended
 	}
+	p.watchers.Wait()
 }
 
 // closedTime is a channel of a time that has passed.

@@ -161,7 +161,7 @@ func (c *RunnerConfig) prepare() error {
 			return err
 		}
 	}
-	socket := filepath.Join(dir, ".sock")
+	socket := runnerSocket(dir)
 	if len(socket) > maxSocketPath {
 		return fmt.Errorf("directory %s: its path is too long for a socket", dir)
 	}
@@ -184,6 +184,9 @@ func (c *RunnerConfig) prepare() error {
 	// The socket of a runner that started this process is not ours to use.
 	return os.Unsetenv("RS_LOCAL_PROXY")
 }
+
+// runnerSocket is the socket of a runner that works in dir; DRP's agent names it.
+func runnerSocket(dir string) string { return filepath.Join(dir, ".sock") }
 
 // stop tells the agent to end. The agent panics if it is told before it has
 // opened its event stream; it then runs nothing that would have to be ended.

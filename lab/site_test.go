@@ -27,6 +27,9 @@ import (
 // nothing else.
 const asRunner = "MUSTER_TEST_RUNNER"
 
+// built is where the programs lie once a test has asked for them.
+var built string
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asRunner) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -45,7 +48,12 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := os.RemoveAll(built); err != nil {
+		fmt.Println(err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
 }
 
 // site is an endpoint with an administrator's session.

@@ -32,6 +32,7 @@ n=0
 until [ -S "$MUSTER_SOCKET" ]; do
 	n=$((n + 1))
 	[ "$n" -lt 600 ] || { echo "the agent has not joined for 60 s"; exit 1; }
+	kill -0 "$PPID" || exit 1 # the runner was killed
 	sleep 0.1
 done
 `
@@ -171,7 +172,7 @@ func (d *demo) equip(name, ca string) error {
 	}
 	at := func(file string) string { return filepath.Join(home, file) }
 	config := fmt.Sprintf("endpoint: %s\nprofile: %s\nuuid: %s\nca_file: %s\nprofile_token_file: %s\nmachine_token_file: %s\nstate_dir: %s\nsocket: %s\n",
-		d.server.URL(), demoProfile, d.uuids[name], ca, at("profile.token"), at("machine.token"), at("state"), at("sock"))
+		d.server.URL(), demoProfile, d.uuids[name], ca, at("profile.token"), at("machine.token"), at("state"), d.socket(name))
 	return errors.Join(
 		os.MkdirAll(home, 0o700),
 		os.WriteFile(at("profile.token"), []byte(profileToken+"\n"), 0o600),
@@ -180,12 +181,14 @@ func (d *demo) equip(name, ca string) error {
 	)
 }
 
-func (d *demo) home(name string) string { return filepath.Join(d.dir, name) }
-func (d *demo) note(name string) string { return filepath.Join(d.home(name), "ran") }
+func (d *demo) home(name string) string   { return filepath.Join(d.dir, name) }
+func (d *demo) note(name string) string   { return filepath.Join(d.home(name), "ran") }
+func (d *demo) socket(name string) string { return filepath.Join(d.home(name), "sock") }
+func (d *demo) runDir(name string) string { return filepath.Join(d.home(name), "run") }
 
 // musterEnv is the environment of one member's processes. Its tasks inherit it.
 func (d *demo) musterEnv(name string) []string {
-	return append(cleanEnv(), "MUSTER_CONFIG="+filepath.Join(d.home(name), "muster.yaml"), "MUSTER_SOCKET="+filepath.Join(d.home(name), "sock"))
+	return append(cleanEnv(), "MUSTER_CONFIG="+filepath.Join(d.home(name), "muster.yaml"), "MUSTER_SOCKET="+d.socket(name))
 }
 
 // cleanEnv is this process's environment without what would lead the demo's

@@ -35,10 +35,8 @@ type Member struct {
 // the endpoint's lock.
 type tower struct {
 	told    func(Cluster)
-	uuids   map[string]string // UUID → name
-	commits chan endpoint.Commit
+	commits chan sighting
 	done    chan struct{}
-	pending sync.WaitGroup
 
 	mu       sync.Mutex
 	closed   bool
@@ -48,16 +46,26 @@ type tower struct {
 	complete map[string]time.Duration // UUID → commit of its completion in round 1
 }
 
-// watch sees what happens from now on. close ends it.
-func watch(server *endpoint.Server, uuids map[string]string, told func(Cluster)) *tower {
+// sighting is one commit, or a mark in their order.
+type sighting struct {
+	endpoint.Commit
+	mark chan struct{} // closed when its turn comes; nil for a commit
+}
+
+func newTower(uuids map[string]string, told func(Cluster)) *tower {
 	t := &tower{
-		told: told, uuids: map[string]string{}, members: map[string]*Member{}, complete: map[string]time.Duration{},
-		commits: make(chan endpoint.Commit, 1<<16), done: make(chan struct{}),
+		told: told, members: map[string]*Member{}, complete: map[string]time.Duration{},
+		commits: make(chan sighting, 1<<16), done: make(chan struct{}),
 	}
 	for name, uuid := range uuids {
-		t.uuids[uuid] = name
 		t.members[uuid] = &Member{Name: name}
 	}
+	return t
+}
+
+// watch sees what happens from now on. close ends it.
+func watch(server *endpoint.Server, uuids map[string]string, told func(Cluster)) *tower {
+	t := newTower(uuids, told)
 	go t.run()
 	server.OnCommit(func(c endpoint.Commit) {
 		if c.Prefix != "profiles" && c.Prefix != "machines" {
@@ -66,8 +74,7 @@ func watch(server *endpoint.Server, uuids map[string]string, told func(Cluster))
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if !t.closed {
-			t.pending.Add(1)
-			t.commits <- c
+			t.commits <- sighting{Commit: c}
 		}
 	})
 	return t
@@ -82,16 +89,22 @@ func (t *tower) close() {
 }
 
 // drain waits until every commit so far is taken in.
-func (t *tower) drain() { t.pending.Wait() }
+func (t *tower) drain() {
+	mark := make(chan struct{})
+	t.commits <- sighting{mark: mark}
+	<-mark
+}
 
 func (t *tower) run() {
 	defer close(t.done)
-	for c := range t.commits {
-		cluster, changed := t.take(c)
-		if changed && t.told != nil {
+	for s := range t.commits {
+		if s.mark != nil {
+			close(s.mark)
+			continue
+		}
+		if cluster, changed := t.take(s.Commit); changed && t.told != nil {
 			t.told(cluster)
 		}
-		t.pending.Done()
 	}
 }
 

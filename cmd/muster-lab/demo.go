@@ -9,10 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"muster/lab"
@@ -40,23 +40,19 @@ func newDemo() *cobra.Command {
 			if cfg.Muster, cfg.Lab, err = programs(); err != nil {
 				return err
 			}
-			screen := newScreen(cmd.ErrOrStderr())
-			cfg.Told = screen.show
-			if keep {
-				cfg.Formed = func(ctx context.Context, a lab.Access) { linger(ctx, cmd.ErrOrStderr(), a) }
+			cfg.Told = newScreen(cmd.ErrOrStderr(), cfg.Members, terminalRows(cmd.ErrOrStderr())).show
+			var printed error
+			cfg.Formed = func(ctx context.Context, a lab.Access, result lab.Result) {
+				printed = summarize(cmd.OutOrStdout(), output, result)
+				if keep {
+					linger(ctx, cmd.ErrOrStderr(), cfg.Muster, a)
+				}
 			}
 			result, err := lab.Demo(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				err = e.Encode(result)
-			} else {
-				err = summarize(cmd.OutOrStdout(), result)
-			}
-			return errors.Join(err, judge(cfg, result))
+			return errors.Join(printed, judge(cfg, result))
 		},
 	}
 	flags := cmd.Flags()
@@ -94,6 +90,7 @@ func judge(cfg lab.DemoConfig, r lab.Result) error {
 	if cfg.Fail != "" {
 		wanted = 0
 		check(r.Verdict == "failed", "verdict %q, expected failed", r.Verdict)
+		check(slices.Equal(r.Failed, []string{cfg.Fail}), "failed: %q, expected %s", r.Failed, cfg.Fail)
 	} else {
 		check(r.Verdict == "complete", "verdict %q, expected complete", r.Verdict)
 	}
@@ -110,7 +107,12 @@ func judge(cfg lab.DemoConfig, r lab.Result) error {
 	return nil
 }
 
-func summarize(w io.Writer, r lab.Result) error {
+func summarize(w io.Writer, output string, r lab.Result) error {
+	if output == "json" {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	row := func(what, format string, args ...any) { fmt.Fprintf(t, what+"\t"+format+"\n", args...) }
 	row("members", "%d", r.Members)
@@ -131,81 +133,14 @@ func summarize(w io.Writer, r lab.Result) error {
 }
 
 // linger says how to look at the cluster, and waits to be interrupted.
-func linger(ctx context.Context, w io.Writer, a lab.Access) {
+func linger(ctx context.Context, w io.Writer, muster string, a lab.Access) {
 	fmt.Fprintf(w, `
 The cluster is running. To look at it:
   export RS_ENDPOINT=%[1]s RS_KEY=%[2]s:%[3]s
   drpcli profiles show %[4]s
   drpcli machines list cluster/leader Eq true
-  MUSTER_CONFIG=%[5]s/node-01/muster.yaml bin/muster status
+  MUSTER_CONFIG=%[5]s/node-01/muster.yaml %[6]s status
 Logs are in %[5]s/node-*/. Interrupt (Ctrl-C) to take it down.
-`, a.Endpoint, a.User, a.Password, a.Profile, a.Dir)
+`, a.Endpoint, a.User, a.Password, a.Profile, a.Dir, muster)
 	<-ctx.Done()
-}
-
-// screen shows a cluster as it forms: a table that is redrawn on a terminal,
-// else a line for each thing that happens.
-type screen struct {
-	w     io.Writer
-	live  bool
-	drawn int // lines of the table on the screen
-	last  map[string]lab.Member
-}
-
-func newScreen(w io.Writer) *screen {
-	f, ok := w.(*os.File)
-	return &screen{w: w, live: ok && isatty.IsTerminal(f.Fd()) && os.Getenv("TERM") != "dumb", last: map[string]lab.Member{}}
-}
-
-func (s *screen) show(c lab.Cluster) {
-	if s.live {
-		s.draw(c)
-		return
-	}
-	for _, m := range c.Members {
-		was := s.last[m.Name]
-		s.last[m.Name] = m
-		for _, line := range []struct {
-			happened bool
-			text     string
-		}{
-			{m.Joined && !was.Joined, "joined"},
-			{m.Slot != was.Slot && m.Slot != "", "holds " + m.Slot},
-			{m.Result != was.Result && m.Result != "", "workflow " + m.Result},
-			{m.Step != was.Step && m.Step != "", "step " + m.Step},
-		} {
-			if line.happened {
-				fmt.Fprintf(s.w, "%s  %s\n", m.Name, line.text)
-			}
-		}
-	}
-	if was := s.last[""]; c.Verdict != was.Result {
-		s.last[""] = lab.Member{Result: c.Verdict}
-		fmt.Fprintf(s.w, "verdict  %s\n", c.Verdict)
-	}
-}
-
-// draw replaces the table on the terminal.
-func (s *screen) draw(c lab.Cluster) {
-	var b strings.Builder
-	if s.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", s.drawn)
-	}
-	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "MACHINE\tMEMBER\tWORKFLOW\tSLOT\tRESULT\tSTEP")
-	for _, m := range c.Members {
-		member := ""
-		if m.Joined {
-			member = "joined"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%d/%d\t%s\t%s\t%s\n", m.Name, member, m.Task, m.Tasks, m.Slot, m.Result, m.Step)
-	}
-	t.Flush()
-	verdict := c.Verdict
-	if verdict == "" {
-		verdict = "open"
-	}
-	fmt.Fprintf(&b, "barrier: %s\n", verdict)
-	s.drawn = len(c.Members) + 2
-	io.WriteString(s.w, b.String())
 }

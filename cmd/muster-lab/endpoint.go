@@ -11,7 +11,7 @@ import (
 )
 
 func newEndpoint() *cobra.Command {
-	cmd := &cobra.Command{Use: "endpoint", Short: "Run an embedded DRP endpoint", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "endpoint", Short: "Run an embedded DRP endpoint", Args: cobra.NoArgs, RunE: showHelp}
 	var cfg endpoint.Config
 	var caFile string
 	serve := &cobra.Command{

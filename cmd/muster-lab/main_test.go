@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"muster/lab"
+)
+
+// built is where the programs lie once a test has asked for them.
+var built string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := os.RemoveAll(built); err != nil {
+		fmt.Println(err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// buildOnce builds both programs as `make build` does.
+var buildOnce = sync.OnceValue(func() error {
+	var err error
+	if built, err = os.MkdirTemp("", "programs"); err != nil {
+		return err
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-o", built, "../muster", ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// labProgram is the path of a muster-lab with a muster beside it.
+func labProgram(t *testing.T) string {
+	t.Helper()
+	if err := buildOnce(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(built, "muster-lab")
+}
+
+// call runs a command in this process.
+func call(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+	var out, errs bytes.Buffer
+	root := newRoot(&out, &errs)
+	root.SetArgs(args)
+	err = root.ExecuteContext(ctx)
+	return out.String(), errs.String(), err
+}
+
+func TestWrongUseSaysWhatIsWrongAndEndsWithTwo(t *testing.T) {
+	// These tests have no muster beside their program, so nothing can start.
+	for args, want := range map[string]string{
+		"nosuch":                           `unknown command "nosuch"`,
+		"endpoint nosuch":                  `unknown command "nosuch"`,
+		"endpoint serve --compat 4":        `--compat: expected 3.13, found "4"`,
+		"endpoint serve now":               `unknown command "now"`,
+		"demo now":                         `unknown command "now"`,
+		"demo --nosuch":                    "unknown flag: --nosuch; see `muster-lab demo --help`",
+		"demo --members many":              `invalid argument "many" for "--members"`,
+		"demo --compat 4":                  `--compat: expected 3.13, found "4"`,
+		"demo -o yaml":                     `-o: expected table or json, found "yaml"`,
+		"demo":                             "build both with `make build`",
+		"note":                             "accepts 1 arg(s), received 0",
+		"runner --token-file /nosuch/file": "--token-file: open /nosuch/file",
+	} {
+		_, _, err := call(t.Context(), strings.Fields(args)...)
+		if err == nil || exitCode(err) != exitUsage || !strings.Contains(err.Error(), want) {
+			t.Errorf("muster-lab %s: got exit %d, %v; want 2, %s", args, exitCode(err), err, want)
+		}
+	}
+}
+
+func TestHelpListsWhatPeopleUse(t *testing.T) {
+	for _, args := range [][]string{nil, {"--help"}} {
+		out, _, err := call(t.Context(), args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, listed := range map[string]bool{"  demo ": true, "  endpoint ": true, "  runner ": false, "  note ": false} {
+			if strings.Contains(out, "\n"+name) != listed {
+				t.Errorf("%q: listed %v, want %v:\n%s", args, !listed, listed, out)
+			}
+		}
+	}
+}
+
+func TestExitCodesAreThoseOfMuster(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{fmt.Errorf("%w: a flag", errUsage), 2},
+		{fmt.Errorf("%w: too few", lab.ErrConfig), 2},
+		{fmt.Errorf("%w: node-01", errPeerFailed), 8},
+		{errors.New("anything else"), 1},
+	} {
+		if got := exitCode(c.err); got != c.want {
+			t.Errorf("exit code of %v is %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+// A demo is judged by what it promises, whatever the verdict says.
+func TestDemoThatBreaksAPromiseFails(t *testing.T) {
+	good := func() (lab.DemoConfig, lab.Result) {
+		sheet := json.RawMessage("{}")
+		return lab.DemoConfig{Members: 2, Leaders: 1}, lab.Result{
+			Members: 2, Leaders: []string{"node-01"}, Verdict: "complete", StepsRun: 2,
+			Facts: map[string]json.RawMessage{"node-01": sheet, "node-02": sheet},
+		}
+	}
+	failing := func(c *lab.DemoConfig, r *lab.Result) {
+		c.Fail, r.Verdict, r.Failed, r.StepsRun = "node-02", "failed", []string{"node-02"}, 0
+	}
+	for what, c := range map[string]struct {
+		spoil func(*lab.DemoConfig, *lab.Result)
+		exit  int
+		says  string
+	}{
+		"all is well":               {func(*lab.DemoConfig, *lab.Result) {}, 0, ""},
+		"more slots than members":   {func(c *lab.DemoConfig, r *lab.Result) { c.Leaders, r.Leaders = 9, []string{"node-01", "node-02"} }, 0, ""},
+		"no leader":                 {func(_ *lab.DemoConfig, r *lab.Result) { r.Leaders = nil }, 1, "0 leaders, expected 1"},
+		"a sheet is missing":        {func(_ *lab.DemoConfig, r *lab.Result) { delete(r.Facts, "node-02") }, 1, "1 fact sheets, expected 2"},
+		"a step did not run":        {func(_ *lab.DemoConfig, r *lab.Result) { r.StepsRun = 1 }, 1, "1 steps run, expected 2"},
+		"a step ran early":          {func(_ *lab.DemoConfig, r *lab.Result) { r.StepsEarly = 1 }, 1, "1 steps ran early"},
+		"another verdict":           {func(_ *lab.DemoConfig, r *lab.Result) { r.Verdict = "partial" }, 1, `verdict "partial", expected complete`},
+		"one failed as told":        {failing, exitPeerFailed, "node-02"},
+		"another failed":            {func(c *lab.DemoConfig, r *lab.Result) { failing(c, r); r.Failed = []string{"node-01"} }, 1, "expected node-02"},
+		"failed, but complete":      {func(c *lab.DemoConfig, r *lab.Result) { failing(c, r); r.Verdict = "complete" }, 1, `verdict "complete", expected failed`},
+		"failed, but a step ran":    {func(c *lab.DemoConfig, r *lab.Result) { failing(c, r); r.StepsRun = 1 }, 1, "1 steps run, expected 0"},
+		"failed, and no leader too": {func(c *lab.DemoConfig, r *lab.Result) { failing(c, r); r.Leaders = nil }, 1, "0 leaders, expected 1"},
+	} {
+		cfg, result := good()
+		c.spoil(&cfg, &result)
+		err, exit := judge(cfg, result), 0
+		if err != nil {
+			exit = exitCode(err)
+		}
+		if exit != c.exit || !strings.Contains(fmt.Sprint(err), c.says) {
+			t.Errorf("%s: got exit %d, %v; want %d, %s", what, exit, err, c.exit, c.says)
+		}
+	}
+}
+
+// until asks again and again until the answer is yes.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(time.Minute); !ok(); {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("gave up waiting: " + what)
+		}
+	}
+}

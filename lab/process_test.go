@@ -1,0 +1,152 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// generous bounds a wait for what must happen.
+const generous = time.Minute
+
+// within is a context for such a wait.
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), generous, errors.New("gave up waiting"))
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// shell starts a script as a process of a member; it is stopped with the test.
+func shell(t *testing.T, p *processes, home, kind, script string) *process {
+	t.Helper()
+	t.Cleanup(p.stop)
+	proc, err := p.start(home, kind, os.Environ(), "/bin/sh", "-c", script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proc
+}
+
+// awaitFile waits until a file has a line, and returns it.
+func awaitFile(t *testing.T, file string) string {
+	t.Helper()
+	var raw []byte
+	err := await(within(t), func() bool {
+		raw, _ = os.ReadFile(file)
+		return strings.HasSuffix(string(raw), "\n")
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return strings.TrimSpace(string(raw))
+}
+
+// running tells a process that runs from one that is gone, or that only its
+// parent has still to notice.
+func running(t *testing.T, pid string) bool {
+	t.Helper()
+	status, err := os.ReadFile(filepath.Join("/proc", pid, "status"))
+	if err != nil {
+		return false
+	}
+	return !strings.Contains(string(status), "\nState:\tZ")
+}
+
+func TestStopKillsWhatIgnoresTermWithAllThatItStarted(t *testing.T) {
+	home := t.TempDir()
+	p := newProcesses(time.Millisecond)
+	proc := shell(t, p, home, "deaf", `trap "" TERM; sleep 600 & echo $! > `+home+`/child; wait`)
+	child := awaitFile(t, filepath.Join(home, "child"))
+	if !running(t, child) {
+		t.Fatal("the grandchild does not run before the stop")
+	}
+	p.stop()
+	if got := proc.cmd.ProcessState.String(); got != "signal: killed" {
+		t.Errorf("the process ended with %s, want signal: killed", got)
+	}
+	if err := await(within(t), func() bool { return !running(t, child) }); err != nil {
+		t.Errorf("the grandchild %s: %v", child, err)
+	}
+}
+
+// A process that ends at once may leave something behind that does not.
+func TestStopKillsWhatAnEndedProcessLeftBehind(t *testing.T) {
+	home := t.TempDir()
+	p := newProcesses(time.Millisecond)
+	proc := shell(t, p, home, "brief", `(trap "" TERM; exec sleep 600) & echo $! > `+home+`/child`)
+	child := awaitFile(t, filepath.Join(home, "child"))
+	if err := proc.wait(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	if err := await(within(t), func() bool { return !running(t, child) }); err != nil {
+		t.Errorf("the grandchild %s: %v", child, err)
+	}
+}
+
+func TestStopLetsProcessesEndThemselves(t *testing.T) {
+	home := t.TempDir()
+	p := newProcesses(generous)
+	proc := shell(t, p, home, "tidy", `trap "echo over > `+home+`/end; exit 7" TERM; echo > `+home+`/ready; while :; do sleep 0.02; done`)
+	awaitFile(t, filepath.Join(home, "ready"))
+	p.stop()
+	if got := proc.cmd.ProcessState.ExitCode(); got != 7 {
+		t.Errorf("got exit code %d, want its own 7", got)
+	}
+	if got := awaitFile(t, filepath.Join(home, "end")); got != "over" {
+		t.Errorf("its last act wrote %q, want over", got)
+	}
+}
+
+func TestServeTellsOfAProcessThatEndsWithItsLastWords(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "node-01")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := newProcesses(generous)
+	t.Cleanup(p.stop)
+	lost := make(chan error, 1)
+	err := p.serve(func(err error) { lost <- err }, home, "agent", os.Environ(),
+		"/bin/sh", "-c", "for i in 1 2 3 4 5 6 7; do echo line $i; done; exit 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-lost:
+		want := "node-01 agent ended with exit status 3: line 3\nline 4\nline 5\nline 6\nline 7"
+		if err.Error() != want {
+			t.Errorf("got %q, want %q", err, want)
+		}
+	case <-within(t).Done():
+		t.Error("nobody was told")
+	}
+}
+
+func TestWaitsEndWithTheirContext(t *testing.T) {
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if err := await(ctx, func() bool { return false }); !errors.Is(err, cause) {
+		t.Errorf("await: got %v, want %v", err, cause)
+	}
+	p := newProcesses(time.Millisecond)
+	if err := shell(t, p, t.TempDir(), "long", "sleep 600").wait(ctx); !errors.Is(err, cause) {
+		t.Errorf("wait: got %v, want %v", err, cause)
+	}
+}
+
+func TestWhatCannotStartIsAnErrorThatNamesIt(t *testing.T) {
+	home := t.TempDir()
+	_, err := newProcesses(0).start(home, "agent", nil, filepath.Join(home, "none"))
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(fmt.Sprint(err), "agent") {
+		t.Errorf("got %v", err)
+	}
+}
