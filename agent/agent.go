@@ -46,6 +46,7 @@ type Agent struct {
 	member  *profile.Member
 	machine profile.Machine // as read before joining
 	steps   sync.Mutex      // guards the notes of steps
+	lost    chan error      // why this is not the member any more, from a command's write
 
 	mu      sync.Mutex
 	trouble error // why the profile cannot be watched, or nil
@@ -66,7 +67,7 @@ func Open(cfg Config) (*Agent, error) {
 		dir.Close()
 		return nil, err
 	}
-	return &Agent{cfg: cfg, log: cfg.Logger, dir: dir}, nil
+	return &Agent{cfg: cfg, log: cfg.Logger, dir: dir, lost: make(chan error, 1)}, nil
 }
 
 // Close releases the state directory. Call it after Run has returned.
@@ -214,6 +215,14 @@ func (a *Agent) Do(ctx context.Context, do func(ctx context.Context) error) erro
 // loops starts what every member keeps doing.
 func (a *Agent) loops(ctx context.Context, g *errgroup.Group) {
 	log := a.log.Named("coordinator")
+	g.Go(func() error {
+		select {
+		case err := <-a.lost:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
 	g.Go(func() error { return profile.Watch(ctx, a.cfg.Store, a.view, a.watchTrouble) })
 	referee := coordinator.Referee{Member: a.member, Store: a.cfg.Store, View: a.view, Logger: log}
 	g.Go(func() error { return referee.Run(ctx) })
@@ -223,6 +232,18 @@ func (a *Agent) loops(ctx context.Context, g *errgroup.Group) {
 		}
 		g.Go(func() error { return completion.Run(ctx, a.machine) })
 	}
+}
+
+// written takes note of how a command's write ended: when it shows that this is
+// not the member any more, the loops end too, as they would by a write of theirs.
+func (a *Agent) written(err error) error {
+	if errors.Is(err, profile.ErrTwin) || errors.Is(err, profile.ErrForgotten) {
+		select {
+		case a.lost <- err:
+		default: // said already
+		}
+	}
+	return err
 }
 
 func (a *Agent) watchTrouble(err error) {

@@ -43,7 +43,8 @@ func (a *Agent) Report(ctx context.Context, said string) (int, error) {
 	if a.cfg.Machine != nil {
 		return 0, fmt.Errorf("%w: this member watches its machine by itself, with the machine token; reports are for members without one", ErrUsage)
 	}
-	return coordinator.Report(ctx, a.member, a.view, said)
+	round, err := coordinator.Report(ctx, a.member, a.view, said)
+	return round, a.written(err)
 }
 
 // Wait implements Local.

@@ -84,7 +84,7 @@ func (a *Agent) EndStep(ctx context.Context, name string, round, exit int) error
 		}
 		return c, nil
 	})
-	return err
+	return a.written(err)
 }
 
 // stepRounds is how many rounds of step results a record keeps.

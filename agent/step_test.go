@@ -1,0 +1,73 @@
+package agent_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"muster/agent"
+	"muster/profile"
+)
+
+func TestAStepRunsOnceARound(t *testing.T) {
+	c := seeded(t, 1, "one")
+	cfg := c.config("one", t.TempDir())
+	begin := func(a *agent.Agent, round int) (int, bool, error) {
+		note, again, err := a.BeginStep(t.Context(), "install", round)
+		return note.Exit, again, err
+	}
+	a := joined(t, cfg)
+	if _, again, err := begin(a, 1); again || err != nil {
+		t.Fatalf("first time: got again %v and %v, want to run", again, err)
+	}
+	if _, _, err := begin(a, 1); !errors.Is(err, agent.ErrStepUnknown) {
+		t.Errorf("while it runs: got %v, want ErrStepUnknown", err)
+	}
+	a.Close() // as if it was killed
+	a = joined(t, cfg)
+	if _, _, err := begin(a, 1); !errors.Is(err, agent.ErrStepUnknown) {
+		t.Errorf("after a restart in between: got %v, want ErrStepUnknown", err)
+	}
+	if err := a.EndStep(t.Context(), "install", 1, 7); err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	a = joined(t, cfg)
+	if exit, again, err := begin(a, 1); !again || exit != 7 || err != nil {
+		t.Errorf("once it has run: got exit %d, again %v and %v, want exit 7 again", exit, again, err)
+	}
+	want := map[string]profile.Step{"install": {Round: 1, Result: "failed", Exit: 7}}
+	if diff := cmp.Diff(want, c.record(t, "one").Steps); diff != "" {
+		t.Errorf("steps in the record (-want +got):\n%s", diff)
+	}
+	if _, again, err := begin(a, 2); again || err != nil {
+		t.Errorf("in the next round: got again %v and %v, want to run", again, err)
+	}
+}
+
+func TestStepsOfOldRoundsLeaveTheRecord(t *testing.T) {
+	c := seeded(t, 1, "one")
+	a := joined(t, c.config("one", t.TempDir()))
+	for round := 1; round <= 6; round++ {
+		if err := a.EndStep(t.Context(), "step"+strconv.Itoa(round), round, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := slices.Sorted(maps.Keys(c.record(t, "one").Steps))
+	if want := []string{"step3", "step4", "step5", "step6"}; !cmp.Equal(got, want) {
+		t.Errorf("steps in the record: got %v, want %v", got, want)
+	}
+}
+
+func TestTheNameOfAStepIsAFileName(t *testing.T) {
+	a := joined(t, seeded(t, 1, "one").config("one", t.TempDir()))
+	for _, name := range []string{"", ".", "..", "../x", "a/b", "a b", "é", string(make([]byte, 65))} {
+		if _, _, err := a.BeginStep(t.Context(), name, 1); !errors.Is(err, agent.ErrUsage) {
+			t.Errorf("step named %q: got %v, want ErrUsage", name, err)
+		}
+	}
+}
