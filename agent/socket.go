@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"muster/coordinator"
 	"muster/profile"
 )
@@ -46,6 +48,9 @@ type (
 func (a *Agent) listen() (net.Listener, error) {
 	if a.cfg.Socket == "" {
 		return nil, nil
+	}
+	if most := len(unix.RawSockaddrUnix{}.Path) - 1; len(a.cfg.Socket) > most {
+		return nil, fmt.Errorf("%w: socket: expected a path of at most %d bytes, found %d: %s", ErrUsage, most, len(a.cfg.Socket), a.cfg.Socket)
 	}
 	if err := unanswered(a.cfg.Socket); err != nil {
 		return nil, err

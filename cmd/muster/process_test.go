@@ -141,10 +141,12 @@ func cmdAwait(ts *testscript.TestScript, s *stage, args []string) {
 	}
 }
 
+var signals = map[string]os.Signal{"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
+
 // cmdEnd waits until what was started has ended, after sending it a signal if
 // one is named, and wants this exit code.
 func cmdEnd(ts *testscript.TestScript, s *stage, args []string) {
-	need(ts, len(args) == 2 || len(args) == 3, "end NAME CODE [TERM|KILL|INT]")
+	need(ts, len(args) == 2 || len(args) == 3 && signals[args[2]] != nil, "end NAME CODE [TERM|KILL]")
 	p := s.started[args[0]]
 	need(ts, p != nil, "end of what was started before")
 	if len(args) == 3 {
@@ -153,8 +155,23 @@ func cmdEnd(ts *testscript.TestScript, s *stage, args []string) {
 			ts.Fatalf("%s has ended before it was told to: %s", args[0], ts.ReadFile(p.err))
 		default:
 		}
-		signal := map[string]os.Signal{"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "INT": syscall.SIGINT}[args[2]]
-		ts.Check(p.cmd.Process.Signal(signal))
+		ts.Check(p.cmd.Process.Signal(signals[args[2]]))
+	}
+	s.settle(ts, args[1], p.cmd.Args[1:], p)
+}
+
+// cmdInsist sends SIGTERM until what was started has ended, and wants this exit
+// code.
+func cmdInsist(ts *testscript.TestScript, s *stage, args []string) {
+	need(ts, len(args) == 2 && s.started[args[0]] != nil, "insist NAME CODE")
+	p := s.started[args[0]]
+	for ended, deadline := false, time.Now().Add(patience); !ended && time.Now().Before(deadline); {
+		p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		select {
+		case <-p.done:
+			ended = true
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 	s.settle(ts, args[1], p.cmd.Args[1:], p)
 }

@@ -91,7 +91,13 @@ func (a *app) gated(ctx context.Context, l agent.Local, name string, timeout tim
 	// The step has run: that is noted even while the end was asked for.
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 	defer cancel()
-	if err := l.EndStep(noting, name, outcome.Round, exit); err != nil {
+	err = l.EndStep(noting, name, outcome.Round, exit)
+	if errors.Is(err, agent.ErrStopping) { // the agent ended, or is another by now
+		err = a.local(noting, commandTimeout, func(ctx context.Context, l agent.Local) error {
+			return l.EndStep(ctx, name, outcome.Round, exit)
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("step %s ended with exit %d, but that could not be noted: %w", name, exit, err)
 	}
 	if started != nil {

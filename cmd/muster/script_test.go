@@ -34,7 +34,7 @@ func scripts(t *testing.T, compat, pattern string) {
 			"profile": plain(cmdProfile), "machine": plain(cmdMachine), "token": plain(cmdToken),
 			"as": plain(cmdAs), "patch": plain(cmdPatch), "web": plain(cmdWeb),
 			"call": plain(cmdCall), "golden": plain(cmdGolden), "until": plain(cmdUntil),
-			"start": plain(cmdStart), "await": plain(cmdAwait), "end": plain(cmdEnd),
+			"start": plain(cmdStart), "await": plain(cmdAwait), "end": plain(cmdEnd), "insist": plain(cmdInsist),
 		},
 	})
 }

@@ -39,6 +39,10 @@ type stage struct {
 }
 
 func newStage(env *testscript.Env, compat string) (*stage, error) {
+	golden, err := filepath.Abs("testdata/golden")
+	if err != nil {
+		return nil, err
+	}
 	server, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Compat: compat})
 	if err != nil {
 		return nil, err
@@ -46,10 +50,6 @@ func newStage(env *testscript.Env, compat string) (*stage, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx) }()
-	golden, err := filepath.Abs("testdata/golden")
-	if err != nil {
-		return nil, err
-	}
 	s := &stage{server: server, work: env.WorkDir, golden: golden, started: map[string]*process{}}
 	env.Defer(func() {
 		for _, p := range s.started {
