@@ -22,16 +22,28 @@ type Tally struct {
 // Count counts the results of one round. No expected member at all is an error:
 // an empty list never counts as everybody.
 func Count(d *profile.Document, round int) (Tally, error) {
+	t, _, err := count(d, round)
+	return t, err
+}
+
+// awaited returns whom the barrier waits for, who must be somebody.
+func awaited(d *profile.Document) (profile.Expected, error) {
 	expected, err := d.Expected()
-	if err != nil {
-		return Tally{}, err
+	if err == nil && len(expected.Members) == 0 {
+		err = fmt.Errorf("%w: %s lists no member; run `muster seed` again to mend it", profile.ErrMalformed, profile.ParamExpected)
 	}
-	if len(expected.Members) == 0 {
-		return Tally{}, fmt.Errorf("%w: %s lists no member; run `muster seed` again to mend it", profile.ErrMalformed, profile.ParamExpected)
+	return expected, err
+}
+
+// count is Count, with the records that it counted.
+func count(d *profile.Document, round int) (Tally, map[string]profile.Record, error) {
+	expected, err := awaited(d)
+	if err != nil {
+		return Tally{}, nil, err
 	}
 	records, err := membersOf(d)
 	if err != nil {
-		return Tally{}, err
+		return Tally{}, nil, err
 	}
 	t := Tally{Expected: slices.Compact(slices.Sorted(slices.Values(expected.Members)))}
 	t.Total = max(expected.Count, len(t.Expected))
@@ -52,7 +64,7 @@ func Count(d *profile.Document, round int) (Tally, error) {
 		}
 		t.Missing = append(t.Missing, uuid)
 	}
-	return t, nil
+	return t, records, nil
 }
 
 // verdict is what the tally amounts to under the criteria; "" is none yet.

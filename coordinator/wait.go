@@ -26,7 +26,7 @@ type Outcome struct {
 func Wait(ctx context.Context, view *profile.View, round int, progress func(Outcome)) (Outcome, error) {
 	var seen uint64
 	var told string
-	var out Outcome
+	out := Outcome{Round: round}
 	for {
 		d, n, err := view.Wait(ctx, seen)
 		if err != nil {
@@ -46,13 +46,19 @@ func Wait(ctx context.Context, view *profile.View, round int, progress func(Outc
 		if err := checkCriteria(barrier.Criteria); err != nil {
 			return out, err
 		}
+		if barrier.Verdict == "" && progress == nil { // nobody asks how far it is: the records stay undecoded
+			if _, err := awaited(d); err != nil {
+				return out, err
+			}
+			continue
+		}
 		if out, err = Standing(d, round, barrier); err != nil {
 			return out, err
 		}
 		if out.Verdict != "" {
 			return out, out.err()
 		}
-		if text := fmt.Sprint(out); progress != nil && text != told {
+		if text := fmt.Sprint(out); text != told {
 			told = text
 			progress(out)
 		}
@@ -62,11 +68,7 @@ func Wait(ctx context.Context, view *profile.View, round int, progress func(Outc
 // Standing says how far round has come in the state d.
 func Standing(d *profile.Document, round int, barrier profile.Barrier) (Outcome, error) {
 	out := Outcome{Round: round, Verdict: barrier.Verdict, Missing: []string{}, Failed: []string{}, Stopped: []string{}}
-	t, err := Count(d, round)
-	if err != nil {
-		return out, err
-	}
-	records, err := membersOf(d)
+	t, records, err := count(d, round)
 	if err != nil {
 		return out, err
 	}

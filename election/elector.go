@@ -118,7 +118,7 @@ func (e *Elector) act(ctx context.Context, d *profile.Document) (time.Duration, 
 		err := e.giveBack(ctx, d, role, slots[role])
 		var wait time.Duration
 		if err == nil {
-			wait, err = e.compete(ctx, role)
+			wait, err = e.compete(ctx, role, slots[role])
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("role %s: %w", role, err))
@@ -134,13 +134,14 @@ func (e *Elector) act(ctx context.Context, d *profile.Document) (time.Duration, 
 	return wake, errors.Join(faults...)
 }
 
-// compete claims a slot of role if it is this member's turn.
-func (e *Elector) compete(ctx context.Context, role string) (time.Duration, error) {
-	d, _ := e.cfg.View.Latest()
-	if held, err := e.holds(d, role); err != nil || held {
+// compete claims a slot of role, whose slots were seen as they are given, if it
+// is this member's turn.
+func (e *Elector) compete(ctx context.Context, role string, seen map[string]profile.Slot) (time.Duration, error) {
+	if e.holds(seen) || !slices.ContainsFunc(slices.Collect(maps.Values(seen)), profile.Slot.Free) {
 		delete(e.waits, role)
-		return 0, err
+		return 0, nil
 	}
+	d, _ := e.cfg.View.Latest()
 	free, err := d.Claimable(role)
 	if err != nil || len(free) == 0 {
 		delete(e.waits, role)
@@ -194,7 +195,7 @@ func (e *Elector) patience(behind int) time.Duration {
 func (e *Elector) claim(ctx context.Context, role, slot string) error {
 	uuid := e.cfg.Member.UUID()
 	after, err := e.cfg.Member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
-		if held, err := e.holds(d, role); err != nil || held {
+		if slots, err := d.Slots(); err != nil || e.holds(slots[role]) {
 			return nil, err
 		}
 		free, err := d.Claimable(role)
@@ -224,19 +225,15 @@ func (e *Elector) claim(ctx context.Context, role, slot string) error {
 	return nil
 }
 
-// holds reports whether some slot of role names this machine, under whatever
-// instance: a member never claims a second one.
-func (e *Elector) holds(d *profile.Document, role string) (bool, error) {
-	slots, err := d.Slots()
-	if err != nil {
-		return false, err
-	}
-	for _, s := range slots[role] {
+// holds reports whether some of the slots of a role names this machine, under
+// whatever instance: a member never claims a second one.
+func (e *Elector) holds(slots map[string]profile.Slot) bool {
+	for _, s := range slots {
 		if s.Holder == e.cfg.Member.UUID() {
-			return true, nil
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // mayClaim reports whether claims are open to this member.

@@ -40,11 +40,14 @@ func (e *Elector) mirror(ctx context.Context, d *profile.Document) error {
 func (e *Elector) mirrorChange(d *profile.Document) (*profile.Change, error) {
 	uuid := e.cfg.Member.UUID()
 	tenure, leads := e.cfg.Member.Tenure(d, profile.Leader)
-	record, _, err := d.Record(uuid)
-	if err != nil {
-		return nil, err
+	own := profile.Mirror{UUID: uuid}
+	if leads {
+		record, _, err := d.Record(uuid)
+		if err != nil {
+			return nil, err
+		}
+		own.Address, own.Name = record.Address, record.Name
 	}
-	own := profile.Mirror{Address: record.Address, Name: record.Name, UUID: uuid}
 	list := profile.At(profile.ParamLeaders)
 	raw, planted := d.Lookup(list)
 	var entries []json.RawMessage
