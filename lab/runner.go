@@ -110,12 +110,17 @@ func RunRunner(ctx context.Context, cfg RunnerConfig) error {
 		return nil
 	case <-ctx.Done():
 	}
+	idle := make(chan struct{})
 	go func() {
-		stop(a)
+		began := stop(a)
 		endGroup() // not before: a script that is not killed but fails fails its job
+		if !began {
+			close(idle)
+		}
 	}()
 	select {
 	case <-ended:
+	case <-idle:
 	case <-time.After(cfg.StopWait):
 	}
 	return nil
@@ -188,9 +193,11 @@ func (c *RunnerConfig) prepare() error {
 // runnerSocket is the socket of a runner that works in dir; DRP's agent names it.
 func runnerSocket(dir string) string { return filepath.Join(dir, ".sock") }
 
-// stop tells the agent to end. The agent panics if it is told before it has
-// opened its event stream; it then runs nothing that would have to be ended.
-func stop(a *agent.Agent) {
-	defer func() { _ = recover() }()
+// stop tells the agent to end, and reports whether it had begun. The agent panics
+// if it has not yet opened its event stream; it never runs anything then, since it
+// keeps the lock that this takes.
+func stop(a *agent.Agent) (began bool) {
+	defer func() { began = recover() == nil }()
 	_ = a.Kill()
+	return true
 }

@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asRunner) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
+		wait, _ := time.ParseDuration(os.Getenv("TEST_STOP_WAIT"))
 		err := lab.RunRunner(ctx, lab.RunnerConfig{
 			Endpoint: os.Getenv("TEST_ENDPOINT"),
 			Machine:  os.Getenv("TEST_MACHINE"),
@@ -41,6 +42,7 @@ func TestMain(m *testing.M) {
 			CAFile:   os.Getenv("TEST_CA"),
 			Dir:      os.Getenv("TEST_DIR"),
 			Log:      os.Stdout,
+			StopWait: wait,
 		})
 		if err != nil {
 			fmt.Println("runner ended:", err)
@@ -231,8 +233,8 @@ type process struct {
 	err  error
 }
 
-// start starts the runner process of a machine.
-func (st *site) start(m *models.Machine) *process {
+// start starts the runner process of a machine, with more in its environment.
+func (st *site) start(m *models.Machine, env ...string) *process {
 	st.t.Helper()
 	token, err := st.server.MachineToken(m.Key(), time.Hour)
 	if err != nil {
@@ -245,6 +247,7 @@ func (st *site) start(m *models.Machine) *process {
 	p := &process{t: st.t, cmd: exec.Command(os.Args[0]), dir: dir, out: &output{}}
 	p.cmd.Env = append(os.Environ(), asRunner+"=1", "TEST_ENDPOINT="+st.server.URL(), "TEST_MACHINE="+m.Key(),
 		"TEST_TOKEN="+token, "TEST_CA="+st.ca, "TEST_DIR="+dir)
+	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = 5 * time.Second
