@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"muster/agent"
+	"muster/profile"
 )
 
 func newAgent(a *app) *cobra.Command {
@@ -39,10 +40,16 @@ func newAgent(a *app) *cobra.Command {
 	return cmd
 }
 
-// stopped turns the end that was asked for into success.
+// stopped turns the end that was asked for into success, also where it came
+// while the endpoint was away.
 func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)) {
-		return nil
+	if ctx.Err() == nil {
+		return err
+	}
+	for _, expected := range []error{context.Cause(ctx), context.Canceled, profile.ErrUnavailable, profile.ErrUnknownOutcome} {
+		if errors.Is(err, expected) {
+			return nil
+		}
 	}
 	return err
 }

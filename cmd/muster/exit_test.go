@@ -51,6 +51,28 @@ func TestExitCodesAreNeverRenumbered(t *testing.T) {
 	}
 }
 
+func TestOnlyTheEndThatWasAskedForIsSuccessOfTheAgent(t *testing.T) {
+	asked, stop := context.WithCancelCause(t.Context())
+	signal := errors.New("terminated signal received")
+	stop(signal)
+	for _, err := range []error{nil, signal, context.Canceled, profile.ErrUnavailable, profile.ErrUnknownOutcome} {
+		if err != nil {
+			err = fmt.Errorf("doing something: %w", err)
+		}
+		if got := stopped(asked, err); got != nil {
+			t.Errorf("ended by a signal with %v: got %v, want success", err, got)
+		}
+		if got := stopped(t.Context(), err); got != err {
+			t.Errorf("ended unasked with %v: got %v, want it", err, got)
+		}
+	}
+	for _, err := range []error{profile.ErrTwin, agent.ErrState} {
+		if got := stopped(asked, err); got != err {
+			t.Errorf("ended by a signal with %v: got %v, want it", err, got)
+		}
+	}
+}
+
 // faulty is a store whose Read returns an error of the test's choice.
 type faulty struct {
 	profile.Store

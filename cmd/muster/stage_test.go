@@ -31,7 +31,6 @@ type stage struct {
 	work     string
 	golden   string // directory of the expected JSON
 	machines int
-	home     string // of the host that the next commands run on, or "" for the operator's
 	started  map[string]*process
 
 	mu      sync.Mutex
