@@ -258,18 +258,59 @@ func TestAFirstLookThatFailsIsTriedAgainSoonThoughTheMachineIsStill(t *testing.T
 
 func TestARoundThatCannotBeJudgedStillHasItsResultsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1, Criteria: profile.Criteria{Role: "db", AcceptComplete: true}})
-		h := w.host("u00")
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1, Criteria: profile.Criteria{Role: "db"}})
+		h := w.all(1)[0]
 		h.finish(1)
+		pass(time.Minute)
+		if diff := cmp.Diff(map[string]string{"1": profile.Complete}, w.record("u00").Results); diff != "" || w.verdict(1) != "" {
+			t.Errorf("verdict %q, results (-want +got):\n%s", w.verdict(1), diff)
+		}
+	})
+}
+
+func TestARunThatBeganUnseenInPlaceOfAnUnfinishedOneKeepsItsRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		h := w.all(1)[0]
+		h.stop()
+		h.restart() // in round 1 still, as far as anybody can tell
+		w.open(1, true)
 		h.start()
 		pass(time.Minute)
-		w.open(1, true)
-		h.restart()
+		h.finish(1)
 		pass(time.Minute)
-		h.finish(2)
+		if diff := cmp.Diff(map[string]string{"1": profile.Complete}, w.record("u00").Results); diff != "" || w.verdict(2) != "" {
+			t.Errorf("verdict %q of round 2, results (-want +got):\n%s", w.verdict(2), diff)
+		}
+	})
+}
+
+func TestACompletionIsLatchedForItsRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(2), Leaders: 1})
+		h := w.host("u00").start()
+		pass(time.Second)
+		h.finish(1)
 		pass(time.Minute)
-		if diff := cmp.Diff(map[string]string{"1": profile.Complete, "2": profile.Complete}, w.record("u00").Results); diff != "" {
-			t.Errorf("results (-want +got):\n%s", diff)
+		for _, then := range []func(){h.restart, func() { h.fail("failed") }, func() { h.fail("") }} {
+			then()
+			pass(time.Minute)
+			if diff := cmp.Diff(map[string]string{"1": profile.Complete}, w.record("u00").Results); diff != "" {
+				t.Errorf("results (-want +got):\n%s", diff)
+			}
+		}
+	})
+}
+
+func TestAStateThatLastsIsWrittenOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(2), Leaders: 1})
+		h := w.host("u00").start()
+		pass(time.Second)
+		h.fail("failed")
+		pass(time.Hour)
+		if h.applied != 2 {
+			t.Errorf("%d patches in an hour of failure, want the joining and the failure", h.applied)
 		}
 	})
 }

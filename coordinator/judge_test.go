@@ -94,6 +94,49 @@ func TestAFailureThatIsTakenBackMeanwhileIsNoVerdict(t *testing.T) {
 	})
 }
 
+func TestAVerdictOnWhatHasChangedSinceDoesNotLand(t *testing.T) {
+	more := profile.Expected{Version: 2, Round: 1, Count: 3, Members: members(3), Roles: map[string][]string{}}
+	for name, row := range map[string]struct {
+		put  []any
+		want string
+	}{
+		"another verdict": {[]any{barrierLeaf("verdict"), profile.VerdictSuperseded}, profile.VerdictSuperseded},
+		"another round":   {[]any{profile.At(profile.ParamRound, "n"), 2}, ""},
+		"other members":   {[]any{profile.At(profile.ParamExpected), more}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := seeded(t, profile.Seed{Members: members(2), Leaders: 1})
+				h, peer := w.host("u00"), w.host("u01")
+				for _, x := range []*host{h, peer} {
+					if err := x.join(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					x.finish(1)
+				}
+				w.put(result("u00"), profile.Complete, result("u01"), profile.Complete)
+				h.view.Put(w.Document(), 0)
+				w.put(row.put...)
+				if err := coordinator.Judge(t.Context(), h.member, h.view, 1); err != nil || w.verdict(1) != row.want {
+					t.Errorf("error %v, verdict %q, want %q", err, w.verdict(1), row.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAResultWithoutAMemberDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		w.put(result("u00"), profile.Complete)
+		tally, err := coordinator.Count(w.Document(), 1)
+		want := coordinator.Tally{Total: 1, Expected: members(1), Missing: members(1)}
+		if diff := cmp.Diff(want, tally); diff != "" || err != nil {
+			t.Errorf("error %v, tally (-want +got):\n%s", err, diff)
+		}
+	})
+}
+
 func result(uuid string) profile.Pointer {
 	return profile.At(profile.ParamMembers, uuid, "results", "1")
 }
@@ -209,7 +252,7 @@ func TestARefereeReadsOnlyWhatMayBeDue(t *testing.T) {
 func TestOneRecordEditedByHandDoesNotHideTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(3), Leaders: 1})
-		w.put(profile.At(profile.ParamMembers, "u02"), map[string]any{"instance": 7, "seq": "x", "results": map[string]string{"1": "complete"}})
+		w.put(profile.At(profile.ParamMembers, "u02"), map[string]any{"instance": "i", "seq": "x", "results": map[string]string{"1": "complete"}})
 		for _, uuid := range members(2) {
 			h := w.host(uuid)
 			h.start()

@@ -30,7 +30,7 @@ const (
 
 // simSeeds keeps the race detector's share short; runs without it can afford
 // hundreds.
-var simSeeds = flag.Int("seeds", 12, "seeds of the simulation")
+var simSeeds = flag.Int("seeds", 8, "seeds of the simulation")
 
 // sim is one simulated cluster. What it draws comes from the seed.
 type sim struct {

@@ -76,12 +76,13 @@ func TestAfterAPauseEverybodyWaitsItsTurnAgain(t *testing.T) {
 		pass(500 * time.Millisecond)
 		w.put(profile.At(profile.ParamPaused), true)
 		pass(time.Minute)
+		w.put(profile.At(profile.ParamPaused), false)
+		pass(500 * time.Millisecond)
 		for _, h := range w.hosts {
 			if h.cancel == nil {
 				h.run()
 			}
 		}
-		w.put(profile.At(profile.ParamPaused), false)
 		pass(time.Minute)
 		if diff := cmp.Diff(best, w.holders(profile.Leader)); diff != "" {
 			t.Errorf("holders (-best ranked +got):\n%s", diff)
