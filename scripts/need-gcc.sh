@@ -18,5 +18,5 @@ if [ "$(id -u)" != 0 ]; then
 	fi
 fi
 echo "make test: no C compiler, installing gcc and libc6-dev" >&2
-$sudo apt-get -q update
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install gcc libc6-dev
+$sudo apt-get -qq update
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install gcc libc6-dev >/dev/null
