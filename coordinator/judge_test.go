@@ -185,7 +185,16 @@ func TestSelfSeededMembersAreWaitedForUntilTheCountIsReached(t *testing.T) {
 func TestARefereeRecordsTheVerdictOfOneWhoDied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(3), Leaders: 1})
-		hosts := w.all(3)
+		for _, uuid := range members(3) {
+			h := w.host(uuid)
+			h.random = func() float64 { return 0.5 }
+			if uuid == "u02" {
+				h.random = func() float64 { return 0 } // sooner than u01, but for its rank
+			}
+			h.start()
+		}
+		pass(time.Second)
+		hosts := w.hosts
 		barriers := profile.At(profile.ParamBarriers)
 		last := hosts[0]
 		last.faults = func(c memory.Call) memory.Fault {
