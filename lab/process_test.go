@@ -63,17 +63,23 @@ func running(t *testing.T, pid string) bool {
 func TestStopKillsWhatIgnoresTermWithAllThatItStarted(t *testing.T) {
 	home := t.TempDir()
 	p := newProcesses(time.Millisecond)
-	proc := shell(t, p, home, "deaf", `trap "" TERM; sleep 600 & echo $! > `+home+`/child; wait`)
-	child := awaitFile(t, filepath.Join(home, "child"))
-	if !running(t, child) {
-		t.Fatal("the grandchild does not run before the stop")
+	procs, children := map[string]*process{}, map[string]string{}
+	for _, kind := range []string{"first", "second"} {
+		file := filepath.Join(home, kind+".child")
+		procs[kind] = shell(t, p, home, kind, `trap "" TERM; sleep 600 & echo $! > `+file+`; wait`)
+		children[kind] = awaitFile(t, file)
+		if !running(t, children[kind]) {
+			t.Fatal("the grandchild does not run before the stop")
+		}
 	}
 	p.stop()
-	if got := proc.cmd.ProcessState.String(); got != "signal: killed" {
-		t.Errorf("the process ended with %s, want signal: killed", got)
-	}
-	if err := await(within(t), func() bool { return !running(t, child) }); err != nil {
-		t.Errorf("the grandchild %s: %v", child, err)
+	for kind, proc := range procs {
+		if got := proc.cmd.ProcessState.String(); got != "signal: killed" {
+			t.Errorf("the %s process ended with %s, want signal: killed", kind, got)
+		}
+		if err := await(within(t), func() bool { return !running(t, children[kind]) }); err != nil {
+			t.Errorf("the grandchild of the %s: %v", kind, err)
+		}
 	}
 }
 
