@@ -65,14 +65,14 @@ func (c *Client) Report(ctx context.Context, said string) (int, error) {
 }
 
 // BeginStep implements Local.
-func (c *Client) BeginStep(ctx context.Context, name string, round int) (StepNote, bool, error) {
+func (c *Client) BeginStep(ctx context.Context, name string, round profile.Round) (StepNote, bool, error) {
 	var b stepBody
 	err := c.call(ctx, http.MethodPost, "steps/begin", stepBody{Name: name, Round: round}, &b)
 	return b.Note, b.Again, err
 }
 
 // EndStep implements Local.
-func (c *Client) EndStep(ctx context.Context, name string, round, exit int) error {
+func (c *Client) EndStep(ctx context.Context, name string, round profile.Round, exit int) error {
 	return c.call(ctx, http.MethodPost, "steps/end", stepBody{Name: name, Round: round, Exit: exit}, nil)
 }
 

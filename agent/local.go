@@ -20,8 +20,8 @@ type Local interface {
 	// Wait blocks until the present round has a verdict.
 	Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error)
 	// BeginStep and EndStep frame a gated local step.
-	BeginStep(ctx context.Context, name string, round int) (note StepNote, again bool, err error)
-	EndStep(ctx context.Context, name string, round, exit int) error
+	BeginStep(ctx context.Context, name string, round profile.Round) (note StepNote, again bool, err error)
+	EndStep(ctx context.Context, name string, round profile.Round, exit int) error
 }
 
 var _ Local = (*Agent)(nil)

@@ -29,11 +29,11 @@ type (
 		Round int    `json:"round"`
 	}
 	stepBody struct {
-		Name  string   `json:"name"`
-		Round int      `json:"round"`
-		Exit  int      `json:"exit"`
-		Note  StepNote `json:"note"`
-		Again bool     `json:"again"`
+		Name  string        `json:"name"`
+		Round profile.Round `json:"round"`
+		Exit  int           `json:"exit"`
+		Note  StepNote      `json:"note"`
+		Again bool          `json:"again"`
 	}
 	// waitLine is one line of the answer to a wait; the last has Done.
 	waitLine struct {
@@ -134,6 +134,8 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
@@ -143,7 +145,9 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 	}()
 	err := server.Serve(l)
 	if !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("local socket: %w", err)
+		err = fmt.Errorf("local socket: %w", err)
+		cancel(err)
+		return errors.Join(err, <-stopped)
 	}
 	return errors.Join(context.Cause(ctx), <-stopped)
 }

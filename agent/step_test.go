@@ -17,7 +17,7 @@ func TestAStepRunsOnceARound(t *testing.T) {
 	c := seeded(t, 1, "one")
 	cfg := c.config("one", t.TempDir())
 	begin := func(a *agent.Agent, round int) (int, bool, error) {
-		note, again, err := a.BeginStep(t.Context(), "install", round)
+		note, again, err := a.BeginStep(t.Context(), "install", nth(round))
 		return note.Exit, again, err
 	}
 	a := joined(t, cfg)
@@ -32,7 +32,7 @@ func TestAStepRunsOnceARound(t *testing.T) {
 	if _, _, err := begin(a, 1); !errors.Is(err, agent.ErrStepUnknown) {
 		t.Errorf("after a restart in between: got %v, want ErrStepUnknown", err)
 	}
-	if err := a.EndStep(t.Context(), "install", 1, 7); err != nil {
+	if err := a.EndStep(t.Context(), "install", nth(1), 7); err != nil {
 		t.Fatal(err)
 	}
 	a.Close()
@@ -53,7 +53,7 @@ func TestStepsOfOldRoundsLeaveTheRecord(t *testing.T) {
 	c := seeded(t, 1, "one")
 	a := joined(t, c.config("one", t.TempDir()))
 	for round := 1; round <= 6; round++ {
-		if err := a.EndStep(t.Context(), "step"+strconv.Itoa(round), round, 0); err != nil {
+		if err := a.EndStep(t.Context(), "step"+strconv.Itoa(round), nth(round), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,8 +66,41 @@ func TestStepsOfOldRoundsLeaveTheRecord(t *testing.T) {
 func TestTheNameOfAStepIsAFileName(t *testing.T) {
 	a := joined(t, seeded(t, 1, "one").config("one", t.TempDir()))
 	for _, name := range []string{"", ".", "..", "../x", "a/b", "a b", "é", string(make([]byte, 65))} {
-		if _, _, err := a.BeginStep(t.Context(), name, 1); !errors.Is(err, agent.ErrUsage) {
+		if _, _, err := a.BeginStep(t.Context(), name, nth(1)); !errors.Is(err, agent.ErrUsage) {
 			t.Errorf("step named %q: got %v, want ErrUsage", name, err)
+		}
+	}
+}
+
+// nth is a round of this number, with an id of its own.
+func nth(n int) profile.Round { return profile.Round{N: n, ID: "round " + strconv.Itoa(n)} }
+
+func TestANoteIsOfItsOwnRoundAndNotOfItsNumber(t *testing.T) {
+	a := joined(t, seeded(t, 1, "one").config("one", t.TempDir()))
+	begin := func(round profile.Round) bool {
+		_, again, err := a.BeginStep(t.Context(), "install", round)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !again {
+			if err := a.EndStep(t.Context(), "install", round, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return !again
+	}
+	for i, row := range []struct {
+		round profile.Round
+		runs  bool
+	}{
+		{profile.Round{N: 2, ID: "a"}, true},
+		{profile.Round{N: 1, ID: "z"}, true}, // a slow waiter of the round before
+		{profile.Round{N: 2, ID: "a"}, false},
+		{profile.Round{N: 2, ID: "b"}, true}, // the profile was seeded anew or restored
+		{profile.Round{N: 2, ID: "b"}, false},
+	} {
+		if got := begin(row.round); got != row.runs {
+			t.Errorf("call %d, round %+v: runs %v, want %v", i, row.round, got, row.runs)
 		}
 	}
 }

@@ -92,23 +92,23 @@ func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.
 }
 
 // freshRound reads the hot params and returns the round of now.
-func (wt waiter) freshRound(ctx context.Context) (int, error) {
+func (wt waiter) freshRound(ctx context.Context) (profile.Round, error) {
 	retry := backoff.New(200*time.Millisecond, 5*time.Second, random)
 	for {
 		err := wt.view.Refresh(ctx, wt.store, profile.HotParams()...)
 		if err == nil {
 			d, _ := wt.view.Latest()
 			round, err := d.Round()
-			return round.N, err
+			return round, err
 		}
 		if cause := context.Cause(ctx); cause != nil {
-			return 0, fmt.Errorf("%w (%w)", cause, err)
+			return profile.Round{}, fmt.Errorf("%w (%w)", cause, err)
 		}
 		if !errors.Is(err, profile.ErrUnavailable) {
-			return 0, err
+			return profile.Round{}, err
 		}
 		if cause := backoff.Sleep(ctx, retry.Next()); cause != nil {
-			return 0, fmt.Errorf("%w (%w)", cause, err)
+			return profile.Round{}, fmt.Errorf("%w (%w)", cause, err)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestAWaitThroughTheSocketTellsOfProgress(t *testing.T) {
 	}
 	report(t, second, profile.Running, profile.Complete)
 	got := receive(t, "the wait ends", ended)
-	want := coordinator.Outcome{Round: 1, Verdict: profile.VerdictComplete, Done: 2, Total: 2, Missing: []string{}, Failed: []string{}, Stopped: []string{}}
+	want := coordinator.Outcome{Round: 1, RoundID: got.outcome.RoundID, Verdict: profile.VerdictComplete, Done: 2, Total: 2, Missing: []string{}, Failed: []string{}, Stopped: []string{}}
 	got.outcome.Stopped = []string{} // beside the verdict, the records that are known may be older
 	if diff := cmp.Diff(want, got.outcome); got.err != nil || diff != "" {
 		t.Errorf("end of the wait: %v (-want +got):\n%s", got.err, diff)

@@ -130,7 +130,7 @@ func judgeChange(d *profile.Document, by string, round int) (*profile.Change, er
 		return profile.At(profile.ParamBarriers, profile.BarrierComplete, strconv.Itoa(round), leaf)
 	}
 	c := &profile.Change{}
-	c.TestAsRead(d, profile.At(profile.ParamRound, "n"))
+	c.TestAsRead(d, profile.At(profile.ParamRound))
 	c.TestAsRead(d, profile.At(profile.ParamExpected, "version"))
 	c.TestAsRead(d, at("verdict"))
 	for _, uuid := range t.Failed {

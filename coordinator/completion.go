@@ -46,15 +46,15 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 	c.last = last
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	note := func(m profile.Machine) error {
-		err := c.look(ctx, m)
+	note := func(m profile.Machine, known string) error {
+		err := c.look(ctx, m, known)
 		if errors.Is(err, profile.ErrTwin) || errors.Is(err, profile.ErrForgotten) {
 			cancel(err)
 		}
 		return err
 	}
 	since, noted := first.Version, true
-	if err := note(first); err != nil {
+	if err := note(first, ""); err != nil {
 		c.Logger.Warn("completion is held up", "err", err)
 		since, noted = "", false // try again at once, though the machine does not change
 	}
@@ -62,16 +62,17 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 		if !noted {
 			// How the machine was found says how its run began: it is noted
 			// before what the machine has become since.
-			if err := note(first); err != nil {
+			if err := note(first, ""); err != nil {
 				return err
 			}
 			noted = true
 		}
+		known := c.known()
 		m, err := c.Machine.Read(ctx)
 		if err != nil {
 			return fmt.Errorf("own machine: %w", err)
 		}
-		return note(m)
+		return note(m, known)
 	}
 	follow := profile.Follow{Source: c.Machine, Since: since, Look: look, Trouble: func(err error) {
 		if err != nil {
@@ -83,15 +84,27 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 	return follow.Run(ctx)
 }
 
-// look takes note of the machine as it is now.
-func (c *Completion) look(ctx context.Context, m profile.Machine) error {
+// known is the id of the round that is open as far as this process knows.
+func (c *Completion) known() string {
+	d, _ := c.View.Latest()
+	round, err := d.Round()
+	if err != nil {
+		return ""
+	}
+	return round.ID
+}
+
+// look takes note of the machine as it is now. known is the id of a round that
+// was open before the machine was read, or "".
+func (c *Completion) look(ctx context.Context, m profile.Machine, known string) error {
 	now, how := number(c.last, m, !c.began)
+	now.Known = known
 	if how != goesOn {
 		round, err := c.roundOf(ctx, now, how)
 		if err != nil {
 			return err
 		}
-		now.Round = round
+		now.Round, now.RoundID = round.N, round.ID
 		c.Logger.Info("run of the machine", "run", now.N, "round", now.Round, "workflow", now.Workflow, "state", now.State)
 	}
 	if now != c.last {
@@ -117,41 +130,55 @@ func (c *Completion) look(ctx context.Context, m profile.Machine) error {
 
 // roundOf says which round a run belongs to. The round is read after the run
 // was seen: rounds are opened before workflows start, so a run of the new round
-// is never taken for one of the old. A machine that was complete before its
-// agent ever ran belongs to no round, unless the seed accepts that.
-func (c *Completion) roundOf(ctx context.Context, run profile.Run, how beginning) (int, error) {
+// is never taken for one of the old. A run that is complete when it is first
+// seen may have ended before that round was opened: it belongs to no round,
+// unless the round was known before the machine was last seen without it; or,
+// for the first run ever seen, unless the seed accepts that.
+func (c *Completion) roundOf(ctx context.Context, run profile.Run, how beginning) (profile.Round, error) {
 	if how == unseenOld {
-		return run.Round, nil
+		return profile.Round{N: run.Round, ID: run.RoundID}, nil
 	}
 	params, err := c.Store.ReadParams(ctx, profile.ParamRound, profile.ParamBarriers)
 	if err != nil {
-		return 0, fmt.Errorf("read the round: %w", err)
+		return profile.Round{}, fmt.Errorf("read the round: %w", err)
 	}
 	d := &profile.Document{Params: params}
 	round, err := d.Round()
 	if err != nil {
-		return 0, err
+		return profile.Round{}, err
 	}
-	if how == unseenNew && run.State == profile.Complete {
-		barrier, _, err := d.Barrier(profile.BarrierComplete, round.N)
-		if err != nil {
-			return 0, err
-		}
-		if !barrier.Criteria.AcceptComplete {
-			c.Logger.Warn("the machine was complete before its agent ever ran: that counts for no round; run its workflow again, or seed with --accept-complete")
-			return 0, nil
-		}
+	if run.State != profile.Complete {
+		return round, nil
 	}
-	return round.N, nil
+	barrier, _, err := d.Barrier(profile.BarrierComplete, round.N)
+	if err != nil {
+		return profile.Round{}, err
+	}
+	switch {
+	case how == unseenNew && barrier.Criteria.AcceptComplete:
+	case how == unseenNew:
+		c.Logger.Warn("the machine was complete before its agent ever ran: that counts for no round; run its workflow again, or seed with --accept-complete")
+		return profile.Round{}, nil
+	case c.last.Known != round.ID:
+		c.Logger.Warn("the machine completed a run that may have ended before the round was opened: that counts for no round; run its workflow again", "round", round.N)
+		return profile.Round{}, nil
+	}
+	return round, nil
 }
 
 // Record writes the state of a run as the member's result for the run's round.
 // Complete is latched. A failed or stopped run that goes on takes its result
-// back. It writes nothing when the record says so already.
+// back. It writes nothing when the record says so already, nor when the round is
+// not in the profile (any more): it is rotated out, or the profile was seeded
+// anew or restored, and the number means another round.
 func Record(ctx context.Context, member *profile.Member, run profile.Run) error {
 	_, err := member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
 		record, _, err := d.Record(member.UUID())
 		if err != nil {
+			return nil, err
+		}
+		barrier, planted, err := d.Barrier(profile.BarrierComplete, run.Round)
+		if err != nil || !planted || barrier.ID != run.RoundID {
 			return nil, err
 		}
 		key := strconv.Itoa(run.Round)
@@ -160,6 +187,7 @@ func Record(ctx context.Context, member *profile.Member, run profile.Run) error 
 		}
 		result, known := record.Results[key]
 		c := &profile.Change{}
+		c.TestAsRead(d, profile.At(profile.ParamBarriers, profile.BarrierComplete, key, "id"))
 		switch {
 		case result == run.State, result == profile.Complete, run.State == profile.Running && !known:
 			return nil, nil
@@ -168,6 +196,7 @@ func Record(ctx context.Context, member *profile.Member, run profile.Run) error 
 		default:
 			c.Set(at("results", key), run.State)
 		}
+		run.Known = ""
 		c.Set(at("run"), run)
 		forgetOld(c, member.UUID(), record, run.Round)
 		return c, nil
@@ -202,13 +231,21 @@ func Report(ctx context.Context, member *profile.Member, view *profile.View, sai
 			return nil, fmt.Errorf("%w: nothing is running; `muster report running` comes first, at the start of the workflow", ErrUsage)
 		}
 		key := strconv.Itoa(run.Round)
+		barrier, planted, err := d.Barrier(profile.BarrierComplete, run.Round)
+		if err != nil {
+			return nil, err
+		}
+		if !planted || barrier.ID != run.RoundID {
+			return nil, fmt.Errorf("%w: the round of the last `muster report running` is not in the profile any more; report running again, at the start of the workflow", ErrUsage)
+		}
 		if run.State == said || record.Results[key] == profile.Complete {
 			return nil, nil
 		}
 		run.State = said
 		at := profile.At(profile.ParamMembers, uuid, "run")
 		c := &profile.Change{}
-		c.TestAsRead(d, at+"/round")
+		c.TestAsRead(d, at+"/round_id")
+		c.TestAsRead(d, profile.At(profile.ParamBarriers, profile.BarrierComplete, key, "id"))
 		c.Set(at, run)
 		c.Set(profile.At(profile.ParamMembers, uuid, "results", key), said)
 		forgetOld(c, uuid, record, run.Round)
@@ -231,8 +268,8 @@ func reportRunning(d *profile.Document, uuid string, record profile.Record) (*pr
 		return nil, err
 	}
 	c := &profile.Change{}
-	c.TestAsRead(d, profile.At(profile.ParamRound, "n"))
-	c.Set(profile.At(profile.ParamMembers, uuid, "run"), profile.Run{N: record.Run.N + 1, Round: round.N, Workflow: round.Workflow, State: profile.Running})
+	c.TestAsRead(d, profile.At(profile.ParamRound))
+	c.Set(profile.At(profile.ParamMembers, uuid, "run"), profile.Run{N: record.Run.N + 1, Round: round.N, RoundID: round.ID, Workflow: round.Workflow, State: profile.Running})
 	if result, known := record.Results[strconv.Itoa(round.N)]; known && result != profile.Complete {
 		c.Remove(profile.At(profile.ParamMembers, uuid, "results", strconv.Itoa(round.N)))
 	}

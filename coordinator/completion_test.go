@@ -34,7 +34,7 @@ func TestACompletionIsOneWriteAndTheLastOneRecordsTheVerdict(t *testing.T) {
 			}
 		}
 		want := profile.Barrier{
-			Criteria: profile.Criteria{AllowMissing: "0", Deadline: "0s"}, Verdict: profile.VerdictComplete,
+			ID: w.nth(1).ID, Criteria: profile.Criteria{AllowMissing: "0", Deadline: "0s"}, Verdict: profile.VerdictComplete,
 			Missing: []string{}, Failed: []string{}, By: "u02",
 		}
 		if diff := cmp.Diff(want, w.barrier(1)); diff != "" {

@@ -24,7 +24,7 @@ func TestARoundFailsWhenAllAreSettledOrAtOnceWithFailFast(t *testing.T) {
 				hosts[0].fail("failed")
 				pass(time.Hour)
 				want := profile.Barrier{
-					Criteria: profile.Criteria{AllowMissing: "0", Deadline: "0s", FailFast: true}, Verdict: profile.VerdictFailed,
+					ID: w.nth(1).ID, Criteria: profile.Criteria{AllowMissing: "0", Deadline: "0s", FailFast: true}, Verdict: profile.VerdictFailed,
 					Missing: []string{"u01", "u02"}, Failed: []string{"u00"}, By: "u00",
 				}
 				if !failFast {
@@ -82,9 +82,9 @@ func TestAFailureThatIsTakenBackMeanwhileIsNoVerdict(t *testing.T) {
 			}
 		}
 		w.put(result("u00"), profile.Complete, result("u01"), profile.Failed)
-		h.view.Put(w.Document(), 0)
-		peer.view.Put(w.Document(), 0)
-		retried := profile.Run{N: 1, Round: 1, State: profile.Running}
+		see(h.view, w.Document())
+		see(peer.view, w.Document())
+		retried := profile.Run{N: 1, Round: 1, RoundID: w.nth(1).ID, State: profile.Running}
 		if err := coordinator.Record(t.Context(), peer.member, retried); err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestAVerdictOnWhatHasChangedSinceDoesNotLand(t *testing.T) {
 					x.finish(1)
 				}
 				w.put(result("u00"), profile.Complete, result("u01"), profile.Complete)
-				h.view.Put(w.Document(), 0)
+				see(h.view, w.Document())
 				w.put(row.put...)
 				if err := coordinator.Judge(t.Context(), h.member, h.view, 1); err != nil || w.verdict(1) != row.want {
 					t.Errorf("error %v, verdict %q, want %q", err, w.verdict(1), row.want)
@@ -244,7 +244,7 @@ func TestARefereeReadsOnlyWhatMayBeDue(t *testing.T) {
 				if row.prepare != nil {
 					w.put(row.prepare...) // joining has cleared the results
 				}
-				h.view.Put(w.Document(), 0)
+				see(h.view, w.Document())
 				calls := 0
 				way := w.Store(func(memory.Call) memory.Fault { calls++; return memory.Fault{} })
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, errStopped)

@@ -77,7 +77,11 @@ func (r *Referee) rank(d *profile.Document) int {
 	if err != nil {
 		return 0
 	}
-	return max(0, slices.Index(slices.Sorted(slices.Values(expected.Members)), r.Member.UUID()))
+	rank := slices.Index(slices.Sorted(slices.Values(expected.Members)), r.Member.UUID())
+	if rank < 0 { // not expected: after all who are
+		return len(expected.Members)
+	}
+	return rank
 }
 
 // Records are the params that say how far a round has come. They are large:

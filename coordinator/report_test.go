@@ -163,7 +163,7 @@ func TestReportsKeepTheResultsOfTheLastFourRounds(t *testing.T) {
 				want[fmt.Sprint(round)] = profile.Complete
 			}
 			w.open(round, false)
-			h.view.Put(w.Document(), 0)
+			see(h.view, w.Document())
 		}
 		if diff := cmp.Diff(want, w.record("u00").Results); diff != "" {
 			t.Errorf("results (-want +got):\n%s", diff)

@@ -18,11 +18,17 @@ const (
 // it began (DESIGN, "Completion"). first says that this process looks for the
 // first time, so that what changed since last was not seen to change.
 func number(last profile.Run, m profile.Machine, first bool) (profile.Run, beginning) {
-	now := profile.Run{N: last.N, Round: last.Round, Workflow: m.Workflow, Job: m.Job, Task: m.Task, State: state(m)}
+	now := last
+	now.Workflow, now.Task, now.State = m.Workflow, m.Task, state(m)
+	if m.Job != "" { // a job that is gone from the endpoint is no other job
+		now.Job = m.Job
+	}
 	wasComplete := last.State == profile.Complete
 	fell := wasComplete && !m.Complete
-	otherJob := wasComplete && m.Job != last.Job
-	restarted := m.Workflow != last.Workflow || !wasComplete && m.Task < last.Task
+	otherJob := wasComplete && now.Job != last.Job
+	// A new workflow on a machine that is complete has begun once the flag falls
+	// or another job has run, not before.
+	restarted := !wasComplete && (m.Workflow != last.Workflow || m.Task < last.Task)
 	how := goesOn
 	switch {
 	case last.N == 0:

@@ -57,7 +57,8 @@ func TestRunsAreNumberedByWhatChanges(t *testing.T) {
 		"another workflow while nobody looked":          {wasRunning, workflow(running), true, unseenOld, profile.Running},
 		"another workflow completed unseen":             {wasRunning, workflow(complete), true, unseenOld, profile.Complete},
 		"another workflow after a complete one, unseen": {wasComplete, workflow(restarted), true, unseenLate, profile.Running},
-		"a flag left over under another workflow":       {wasComplete, workflow(complete), true, unseenOld, profile.Complete},
+		"a flag left over under another workflow":       {wasComplete, workflow(complete), true, goesOn, profile.Complete},
+		"the same, while it is watched":                 {wasComplete, workflow(complete), false, goesOn, profile.Complete},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, how := number(row.last, row.m, row.first)

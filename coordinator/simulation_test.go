@@ -176,7 +176,7 @@ func (s *sim) wait(ctx context.Context, h *host, round int) {
 		}
 		seen = n
 	}
-	out, err := coordinator.Wait(ctx, h.view, round, nil)
+	out, err := coordinator.Wait(ctx, h.view, s.nth(round), nil)
 	if ctx.Err() != nil && out.Verdict == "" {
 		return
 	}
@@ -218,6 +218,19 @@ func (s *sim) work(ctx context.Context, h *host, random *mathrand.Rand) {
 			some(10 * time.Second)
 		}
 		h.finish(round)
+		// A run that nobody saw may have ended before the round was opened, and
+		// does not count: an operator then runs the workflow again.
+		for waited := 0; s.record(h.uuid).Results[strconv.Itoa(round)] != profile.Complete; waited++ {
+			if time.Sleep(10 * time.Second); ctx.Err() != nil {
+				return
+			}
+			if waited == 60 {
+				waited = 0
+				h.restart()
+				some(time.Minute)
+				h.finish(round)
+			}
+		}
 	}
 }
 

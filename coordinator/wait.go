@@ -12,6 +12,7 @@ import (
 // Outcome is the recorded verdict of a round, or how far it has come.
 type Outcome struct {
 	Round   int      `json:"round"`
+	RoundID string   `json:"round_id"`
 	Verdict string   `json:"verdict"` // "" while open
 	Done    int      `json:"done"`
 	Total   int      `json:"total"`
@@ -23,10 +24,10 @@ type Outcome struct {
 // Wait blocks until round has a recorded verdict and returns it. The error is
 // nil for complete and partial only. progress, which may be nil, is told
 // whenever the count that is known changes. ctx bounds the wait.
-func Wait(ctx context.Context, view *profile.View, round int, progress func(Outcome)) (Outcome, error) {
+func Wait(ctx context.Context, view *profile.View, round profile.Round, progress func(Outcome)) (Outcome, error) {
 	var seen uint64
 	var told string
-	out := Outcome{Round: round}
+	out := Outcome{Round: round.N, RoundID: round.ID}
 	for {
 		d, n, err := view.Wait(ctx, seen)
 		if err != nil {
@@ -36,12 +37,12 @@ func Wait(ctx context.Context, view *profile.View, round int, progress func(Outc
 		if d.Escaped() {
 			return out, fmt.Errorf("%w: %s is %s; clear it to wait again", ErrBrokenOut, profile.ParamEscape, d.Params[profile.ParamEscape])
 		}
-		barrier, planted, err := d.Barrier(profile.BarrierComplete, round)
-		if err != nil {
+		if err := d.Check(); err != nil {
 			return out, err
 		}
-		if !planted {
-			return out, fmt.Errorf("%w: round %d is not in the profile any more", ErrSuperseded, round)
+		barrier, err := barrierOf(d, round)
+		if err != nil {
+			return out, err
 		}
 		if err := checkCriteria(barrier.Criteria); err != nil {
 			return out, err
@@ -52,7 +53,7 @@ func Wait(ctx context.Context, view *profile.View, round int, progress func(Outc
 			}
 			continue
 		}
-		if out, err = Standing(d, round, barrier); err != nil {
+		if out, err = Standing(d, round.N, barrier); err != nil {
 			return out, err
 		}
 		if out.Verdict != "" {
@@ -65,9 +66,26 @@ func Wait(ctx context.Context, view *profile.View, round int, progress func(Outc
 	}
 }
 
+// barrierOf returns the barrier of the very round that is waited for. Its number
+// alone may mean another, in a profile that was seeded anew or restored.
+func barrierOf(d *profile.Document, round profile.Round) (profile.Barrier, error) {
+	barrier, planted, err := d.Barrier(profile.BarrierComplete, round.N)
+	if err != nil || planted && barrier.ID == round.ID {
+		return barrier, err
+	}
+	now, err := d.Round()
+	switch {
+	case err != nil:
+		return barrier, err
+	case now.N == round.N && now.ID == round.ID:
+		return barrier, fmt.Errorf("%w: round %d has no barrier in %s: expected one with the round's id; open a new round with `muster round --force`", profile.ErrMalformed, round.N, profile.ParamBarriers)
+	}
+	return barrier, fmt.Errorf("%w: round %d is not in the profile any more; it is round %d by now", ErrSuperseded, round.N, now.N)
+}
+
 // Standing says how far round has come in the state d.
 func Standing(d *profile.Document, round int, barrier profile.Barrier) (Outcome, error) {
-	out := Outcome{Round: round, Verdict: barrier.Verdict, Missing: []string{}, Failed: []string{}, Stopped: []string{}}
+	out := Outcome{Round: round, RoundID: barrier.ID, Verdict: barrier.Verdict, Missing: []string{}, Failed: []string{}, Stopped: []string{}}
 	t, records, err := count(d, round)
 	if err != nil {
 		return out, err

@@ -34,9 +34,17 @@ func TestAWaitEndsWithWhatIsRecorded(t *testing.T) {
 		"expired":           {[]any{verdict, profile.VerdictExpired}, coordinator.ErrExpired},
 		"a text of its own": {[]any{verdict, "Complete"}, profile.ErrMalformed},
 		"no verdict":        {[]any{verdict, 1}, profile.ErrMalformed},
-		"rotated out":       {[]any{profile.At(profile.ParamBarriers, profile.BarrierComplete), map[string]int{}}, coordinator.ErrSuperseded},
-		"escape":            {[]any{profile.At(profile.ParamEscape), 0}, coordinator.ErrBrokenOut},
-		"escape, malformed": {[]any{profile.At(profile.ParamEscape), nil}, coordinator.ErrBrokenOut},
+		"rotated out": {[]any{
+			profile.At(profile.ParamBarriers, profile.BarrierComplete), map[string]int{}, profile.At(profile.ParamRound), profile.Round{N: 9, ID: "nine"},
+		}, coordinator.ErrSuperseded},
+		"barrier removed by hand": {[]any{profile.At(profile.ParamBarriers, profile.BarrierComplete), map[string]int{}}, profile.ErrMalformed},
+		"complete in a profile that was seeded anew": {[]any{
+			profile.At(profile.ParamRound, "id"), "another", barrierLeaf("id"), "another", verdict, profile.VerdictComplete,
+		}, coordinator.ErrSuperseded},
+		"not the profile's own any more": {[]any{profile.At(profile.ParamProfile), "other", verdict, profile.VerdictComplete}, profile.ErrMalformed},
+		"of a newer format":              {[]any{profile.At(profile.ParamFormat), 2, verdict, profile.VerdictComplete}, profile.ErrMalformed},
+		"escape":                         {[]any{profile.At(profile.ParamEscape), 0}, coordinator.ErrBrokenOut},
+		"escape, malformed":              {[]any{profile.At(profile.ParamEscape), nil}, coordinator.ErrBrokenOut},
 		"escape, and complete": {[]any{
 			profile.At(profile.ParamEscape), 4, verdict, profile.VerdictComplete,
 		}, coordinator.ErrBrokenOut},
@@ -58,12 +66,13 @@ func TestAWaitEndsWithWhatIsRecorded(t *testing.T) {
 				for _, uuid := range members(2) {
 					w.finished[uuid] = map[int]bool{1: true}
 				}
+				round := w.nth(1)
 				if row.put != nil {
 					w.put(row.put...)
 				}
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, coordinator.ErrTimeout)
 				defer cancel()
-				if _, err := coordinator.Wait(ctx, profile.NewView(w.Document()), 1, nil); !errors.Is(err, row.want) {
+				if _, err := coordinator.Wait(ctx, profile.NewView(w.Document()), round, nil); !errors.Is(err, row.want) {
 					t.Errorf("error %v, want %v", err, row.want)
 				}
 			})
@@ -79,7 +88,7 @@ func TestAViewWithoutNewsNeverOpens(t *testing.T) {
 		w.put(barrierLeaf("verdict"), profile.VerdictComplete)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 24*time.Hour, coordinator.ErrTimeout)
 		defer cancel()
-		out, err := coordinator.Wait(ctx, view, 1, nil)
+		out, err := coordinator.Wait(ctx, view, w.nth(1), nil)
 		if !errors.Is(err, coordinator.ErrTimeout) || out.Verdict != "" {
 			t.Errorf("verdict %q, error %v, want none, %v", out.Verdict, err, coordinator.ErrTimeout)
 		}
@@ -95,10 +104,10 @@ func TestAWaitIsOfItsOwnRound(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, coordinator.ErrTimeout)
 		defer cancel()
 		view := profile.NewView(w.Document())
-		if out, err := coordinator.Wait(ctx, view, 1, nil); err != nil || out.Round != 1 {
+		if out, err := coordinator.Wait(ctx, view, w.nth(1), nil); err != nil || out.Round != 1 {
 			t.Errorf("round 1: outcome %+v, error %v", out, err)
 		}
-		if _, err := coordinator.Wait(ctx, view, 2, nil); !errors.Is(err, coordinator.ErrTimeout) {
+		if _, err := coordinator.Wait(ctx, view, w.nth(2), nil); !errors.Is(err, coordinator.ErrTimeout) {
 			t.Errorf("round 2: error %v, want %v", err, coordinator.ErrTimeout)
 		}
 	})
@@ -112,7 +121,7 @@ func TestAForcedRoundEndsTheWaitForTheOpenOne(t *testing.T) {
 		ended := make(chan error, 1)
 		h.also = func(ctx context.Context, h *host) {
 			var err error
-			out, err = coordinator.Wait(ctx, h.view, 1, nil)
+			out, err = coordinator.Wait(ctx, h.view, w.nth(1), nil)
 			ended <- err
 		}
 		h.start()
@@ -124,7 +133,7 @@ func TestAForcedRoundEndsTheWaitForTheOpenOne(t *testing.T) {
 			t.Errorf("error %v, want %v", err, coordinator.ErrSuperseded)
 		}
 		want := coordinator.Outcome{
-			Round: 1, Verdict: profile.VerdictSuperseded, Done: 1, Total: 2, Missing: []string{"u01"}, Failed: []string{}, Stopped: []string{},
+			Round: 1, RoundID: w.nth(1).ID, Verdict: profile.VerdictSuperseded, Done: 1, Total: 2, Missing: []string{"u01"}, Failed: []string{}, Stopped: []string{},
 		}
 		if diff := cmp.Diff(want, out); diff != "" {
 			t.Errorf("outcome (-want +got):\n%s", diff)
@@ -142,7 +151,7 @@ func TestProgressIsToldWhenItChanges(t *testing.T) {
 		var out coordinator.Outcome
 		go func() {
 			var err error
-			out, err = coordinator.Wait(t.Context(), view, 1, func(o coordinator.Outcome) { told = append(told, o) })
+			out, err = coordinator.Wait(t.Context(), view, w.nth(1), func(o coordinator.Outcome) { told = append(told, o) })
 			ended <- err
 		}()
 		steps := []func(){
@@ -156,7 +165,7 @@ func TestProgressIsToldWhenItChanges(t *testing.T) {
 		for _, do := range steps {
 			do()
 			pass(time.Minute)
-			view.Put(w.Document(), 0)
+			see(view, w.Document())
 			synctest.Wait()
 		}
 		if err := <-ended; !errors.Is(err, coordinator.ErrPeerFailed) {
@@ -164,7 +173,7 @@ func TestProgressIsToldWhenItChanges(t *testing.T) {
 		}
 		none := []string{}
 		standing := func(done int, missing, failed, stopped []string) coordinator.Outcome {
-			return coordinator.Outcome{Round: 1, Done: done, Total: 3, Missing: missing, Failed: failed, Stopped: stopped}
+			return coordinator.Outcome{Round: 1, RoundID: w.nth(1).ID, Done: done, Total: 3, Missing: missing, Failed: failed, Stopped: stopped}
 		}
 		a, b, c := "host u00", "host u01", "host u02"
 		want := []coordinator.Outcome{
@@ -199,9 +208,9 @@ func TestAVerdictStandsAboveRecordsThatAreOlder(t *testing.T) {
 		pass(time.Minute)
 		now := w.Document()
 		d := old.With(now.Params, []string{profile.ParamBarriers})
-		out, err := coordinator.Wait(t.Context(), profile.NewView(d), 1, nil)
+		out, err := coordinator.Wait(t.Context(), profile.NewView(d), w.nth(1), nil)
 		want := coordinator.Outcome{
-			Round: 1, Verdict: profile.VerdictComplete, Done: 2, Total: 2, Missing: []string{}, Failed: []string{}, Stopped: []string{},
+			Round: 1, RoundID: w.nth(1).ID, Verdict: profile.VerdictComplete, Done: 2, Total: 2, Missing: []string{}, Failed: []string{}, Stopped: []string{},
 		}
 		if diff := cmp.Diff(want, out); diff != "" || err != nil {
 			t.Errorf("error %v, outcome (-want +got):\n%s", err, diff)

@@ -341,3 +341,18 @@ func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
+
+// nth is the n-th round as the profile has it now.
+func (w *world) nth(n int) profile.Round {
+	barrier, _, err := w.Document().Barrier(profile.BarrierComplete, n)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return profile.Round{N: n, ID: barrier.ID}
+}
+
+// see makes d the newest state of a view.
+func see(view *profile.View, d *profile.Document) {
+	_, now := view.Latest()
+	view.Put(d, now)
+}

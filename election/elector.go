@@ -82,6 +82,7 @@ const (
 func (e *Elector) Run(ctx context.Context) error {
 	var seen uint64
 	wake := time.Duration(0)
+	said := "" // the trouble that was logged last
 	for {
 		waiting, cancel := ctx, context.CancelFunc(func() {})
 		if wake > 0 {
@@ -98,8 +99,13 @@ func (e *Elector) Run(ctx context.Context) error {
 		case errors.Is(err, profile.ErrTwin), errors.Is(err, profile.ErrForgotten):
 			return err
 		case err != nil && ctx.Err() == nil:
-			e.log.Warn("election is held up", "err", err)
+			if text := err.Error(); text != said {
+				e.log.Warn("election is held up", "err", err)
+				said = text
+			}
 			next = retryEvery
+		case err == nil:
+			said = ""
 		}
 		wake = next
 	}
@@ -174,16 +180,35 @@ func (e *Elector) compete(ctx context.Context, role string, seen map[string]prof
 		if left := e.patience(rank-len(free)) - time.Since(since); left > 0 {
 			return left, nil
 		}
-		if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.HotParams()...); err != nil {
-			return 0, err
-		}
-		d, _ = e.cfg.View.Latest()
-		if free, err = d.Claimable(role); err != nil || len(free) == 0 {
-			return 0, err
-		}
+	}
+	if d, err = e.look(ctx, rank >= len(free)); err != nil {
+		return 0, err
+	}
+	if free, err = d.Claimable(role); err != nil || len(free) == 0 {
+		return 0, err
 	}
 	delete(e.waits, role)
 	return 0, e.claim(ctx, role, free[rank%len(free)])
+}
+
+// look returns the profile as one whole answer of the endpoint: a claim takes
+// its epoch from the answer's Date, which the hot params do not have. It is read
+// now if the newest state is none, and before every race: for what is still free.
+func (e *Elector) look(ctx context.Context, race bool) (*profile.Document, error) {
+	if race || !e.cfg.View.Whole() {
+		_, before := e.cfg.View.Latest()
+		d, err := e.cfg.Store.Read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !e.cfg.View.Put(d, before) {
+			if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.HotParams()...); err != nil {
+				return nil, err
+			}
+		}
+	}
+	d, _ := e.cfg.View.Latest()
+	return d, nil
 }
 
 // patience is how long a member leaves a free slot to those who rank better:

@@ -16,6 +16,8 @@ const (
 	pollWait   = 2 * time.Minute
 	pollEvery  = 5 * time.Second
 	probeEvery = time.Hour
+	// holdOffLeast bounds how often something is looked at.
+	holdOffLeast = 200 * time.Millisecond
 	// unheardMost is how many waits in a row may fail, though looking works,
 	// until polling takes over: some proxies know no HEAD.
 	unheardMost = 3
@@ -36,7 +38,7 @@ type Follow struct {
 	// polling and when a long poll ended without news.
 	Look func(ctx context.Context, version string) error
 	// HoldOff is how long to wait between a hint and the look, so that many
-	// changes in a row cost one look; nil is no wait.
+	// changes in a row cost one look; nil is 100 to 200 ms.
 	HoldOff func() time.Duration
 	// Trouble is told when looking begins to fail, and with nil when it works
 	// again.
@@ -50,6 +52,9 @@ type Follow struct {
 func (f Follow) Run(ctx context.Context) error {
 	if f.Random == nil {
 		f.Random = mathrand.Float64
+	}
+	if f.HoldOff == nil { // versions that never rest must not make a busy loop
+		f.HoldOff = func() time.Duration { return time.Duration((0.5 + 0.5*f.Random()) * float64(holdOffLeast)) }
 	}
 	wait := backoff.New(200*time.Millisecond, pollEvery*2, f.Random)
 	var pollUntil time.Time // polling, because waiting did not work
@@ -104,7 +109,7 @@ func (f Follow) hint(ctx context.Context, pollUntil *time.Time) (string, error) 
 	if version == f.Since {
 		return "", nil // waited in vain: look all the same
 	}
-	if f.Since != "" && f.HoldOff != nil {
+	if f.Since != "" {
 		return version, backoff.Sleep(ctx, f.HoldOff())
 	}
 	return version, nil
@@ -133,13 +138,13 @@ func Watch(ctx context.Context, store Store, view *View, trouble func(error)) er
 }
 
 // HoldOff is how long a member waits between a hint and reading, so that the
-// reads of all members together stay bounded: 5 ms a member, at most 1 s, less
+// reads of all members together stay bounded: 5 ms a member, 50 ms to 1 s, less
 // up to half of it by chance.
 func HoldOff(d *Document) time.Duration {
 	expected, err := d.Expected()
 	if err != nil {
 		return time.Second
 	}
-	most := min(time.Second, time.Duration(expected.Count)*5*time.Millisecond)
+	most := max(holdOffLeast/4, min(time.Second, time.Duration(expected.Count)*5*time.Millisecond))
 	return time.Duration((0.5 + 0.5*mathrand.Float64()) * float64(most))
 }

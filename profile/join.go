@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +34,10 @@ func (m *Member) Join(ctx context.Context, j Joining) (*Document, error) {
 		return nil, err
 	}
 	defer end()
+	if j.NewLife { // whatever was remembered is another life's
+		s := &m.state
+		s.Instance, s.Write, s.Pending, s.Tenures = "", "", nil, nil
+	}
 	return m.write(ctx, func(d *Document) (*Change, error) {
 		if err := d.Check(); err != nil {
 			return nil, err
@@ -57,12 +60,10 @@ func (m *Member) identify(d *Document, record Record, exists bool, j Joining) (a
 	s := &m.state
 	before := s.Write != "" || len(s.Pending) > 0 // this state directory may have joined
 	switch {
+	case before && record.Instance == s.Instance && exists && s.Hardware != "" && s.Hardware != j.Hardware && s.Write != "":
+		return false, fmt.Errorf("%w: the state directory belongs to other hardware (%.8s, this is %.8s): is this host a copy of the member's? Take over with --new-life if the old host is gone, or its network cards were changed", ErrTwin, s.Hardware, j.Hardware)
 	case before && record.Instance == s.Instance && exists:
-		if err = m.settle(d); !errors.Is(err, ErrTwin) || !j.NewLife {
-			return true, err
-		}
-		s.Instance = "" // leave it to the twin
-		m.newLife(j)
+		return true, m.settle(d)
 	case j.NewLife:
 		m.newLife(j)
 	case s.Write != "" && (!exists || record.Instance == "" && record.Seq >= s.Seq):

@@ -241,7 +241,7 @@ func (m *Member) send(ctx context.Context, d *Document, change *Change, id strin
 	before := m.number()
 	full := &Change{tests: slices.Clone(change.tests), sets: slices.Clone(change.sets), err: change.err}
 	at := func(leaf string) Pointer { return At(ParamMembers, m.state.UUID, leaf) }
-	seq := m.state.Seq + 1
+	seq := m.state.Seq + 1 + int64(len(m.state.Pending)) // never one that a pending write may have used
 	if record, ok, err := d.Record(m.state.UUID); err != nil {
 		return nil, err
 	} else if ok {

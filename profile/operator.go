@@ -39,8 +39,10 @@ func (o *Operator) Write(ctx context.Context, plan Plan) (*Document, error) {
 		case errors.Is(err, ErrUnknownOutcome):
 			unknown = err
 		case errors.Is(err, ErrUnavailable):
+		case err != nil:
+			return d, orUnknown(err, unknown)
 		default:
-			return d, err
+			return d, nil
 		}
 		if last = err; backoff.Sleep(ctx, wait.Next()) != nil {
 			return d, orUnknown(err, unknown)

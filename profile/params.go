@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -50,6 +51,7 @@ func HotParams() []string {
 // Round is one numbered pass of coordination.
 type Round struct {
 	N        int    `json:"n"`
+	ID       string `json:"id"`       // random: the same number in a profile seeded anew or restored is another round
 	Workflow string `json:"workflow"` // what the machines are to run, for people; "" is any
 }
 
@@ -117,10 +119,14 @@ func (r Record) Joined() bool { return r.Instance != "" }
 type Run struct {
 	N        int    `json:"n"`
 	Round    int    `json:"round"`
+	RoundID  string `json:"round_id"`
 	Workflow string `json:"workflow"`
-	Job      string `json:"job"`  // CurrentJob when last looked at
+	Job      string `json:"job"`  // CurrentJob when last looked at, or before, if that was ""
 	Task     int    `json:"task"` // CurrentTask when last looked at
 	State    string `json:"state"`
+	// Known is the id of the round that the member knew before it last looked
+	// at the machine. It is kept by the member and not in the profile.
+	Known string `json:"known,omitempty"`
 }
 
 // States of a run, and results of a round.
@@ -141,6 +147,7 @@ type Step struct {
 // Barrier is where members wait for each other in one round. Criteria are
 // fixed when it is planted; Verdict is written once.
 type Barrier struct {
+	ID       string   `json:"id"` // of the round
 	Criteria Criteria `json:"criteria"`
 	Verdict  string   `json:"verdict"` // "" while open
 	Missing  []string `json:"missing"` // UUIDs
@@ -211,7 +218,7 @@ func (d *Document) Check() error {
 
 // Round returns the present round.
 func (d *Document) Round() (Round, error) {
-	return decode[Round](d, ParamRound, `{"n": integer, "workflow": string}`)
+	return decode[Round](d, ParamRound, `{"n": integer, "id": string, "workflow": string}`)
 }
 
 // Expected returns whom the barrier waits for.
@@ -301,7 +308,7 @@ func decode[T any](d *Document, param, want string) (T, error) {
 	var v T
 	raw, ok := d.Params[param]
 	if !ok {
-		return v, fmt.Errorf("%w: %s is absent, expected %s; run `muster seed` again to mend it", ErrMalformed, param, want)
+		return v, fmt.Errorf("%w: %s is absent, expected %s; %s", ErrMalformed, param, want, remedy(param))
 	}
 	if err := unmarshal(raw, &v); err != nil {
 		return v, fmt.Errorf("%w: %s: expected %s, found %s (%v)", ErrMalformed, param, want, clip(raw), err)
@@ -324,4 +331,19 @@ func clip(raw json.RawMessage) string {
 		return strings.ToValidUTF8(string(raw[:most]), "") + "…"
 	}
 	return string(raw)
+}
+
+// remedy says how a param that is missing can be had again.
+func remedy(param string) string {
+	if live(param) {
+		return "restore the profile from a backup, or remove all its muster/ params and run `muster seed`"
+	}
+	return "run `muster seed` again to mend it"
+}
+
+// live reports whether a param holds what has happened since the seed. Planted
+// anew by itself it would contradict the others: an old barrier would open a new
+// round, or held slots would look free.
+func live(param string) bool {
+	return slices.Contains([]string{ParamRound, ParamExpected, ParamSlots, ParamMembers, ParamBarriers}, param)
 }

@@ -65,10 +65,13 @@ func TestARoundOpensWithItsBarrierInOnePatch(t *testing.T) {
 		}
 		round, _ := d.Round()
 		expected, _ := d.Expected()
-		if round != (profile.Round{N: 2, Workflow: "next"}) || expected.Round != 2 || expected.Version != 2 || commits != 1 {
+		if first, _ := seeded(t, two()).Document().Round(); round.ID == "" || round.ID == first.ID {
+			t.Errorf("round 2 has the id %q, want a fresh one", round.ID)
+		}
+		if round != (profile.Round{N: 2, ID: round.ID, Workflow: "next"}) || expected.Round != 2 || expected.Version != 2 || commits != 1 {
 			t.Errorf("round %+v, expected %+v after %d commits", round, expected, commits)
 		}
-		want := &profile.Barrier{Criteria: profile.Criteria{FailFast: true, Deadline: "0s", AllowMissing: "0"}, Missing: []string{}, Failed: []string{}}
+		want := &profile.Barrier{ID: round.ID, Criteria: profile.Criteria{FailFast: true, Deadline: "0s", AllowMissing: "0"}, Missing: []string{}, Failed: []string{}}
 		if diff := cmp.Diff(want, w.barrier(2)); diff != "" {
 			t.Errorf("barrier of round 2 (-want +got):\n%s", diff)
 		}

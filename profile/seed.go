@@ -63,14 +63,15 @@ func (s Seed) Params() (Params, error) {
 	for _, uuid := range s.Members {
 		members[uuid] = EmptyRecord(slices.Sorted(maps.Keys(counts)))
 	}
+	round := Round{N: 1, ID: RandomID(), Workflow: s.Workflow}
 	planted := map[string]any{
 		ParamProfile: s.Profile, ParamFilter: s.Filter, ParamLeaderCount: s.Leaders, ParamLeaders: []Mirror{},
 		ParamFormat:   Format,
 		ParamExpected: Expected{Version: 1, Round: 1, Count: len(s.Members), Members: s.Members, Roles: map[string][]string{}},
-		ParamRound:    Round{N: 1, Workflow: s.Workflow},
+		ParamRound:    round,
 		ParamRoles:    options, ParamSlots: slots, ParamMembers: members,
 		ParamFacts: map[string]any{}, ParamFactsBudget: budget,
-		ParamBarriers: map[string]map[string]Barrier{BarrierComplete: {"1": newBarrier(s.Criteria)}},
+		ParamBarriers: map[string]map[string]Barrier{BarrierComplete: {"1": newBarrier(round, s.Criteria)}},
 		ParamOps:      Ops{}, ParamJoins: 0, ParamPaused: false,
 	}
 	params := Params{}
@@ -86,7 +87,9 @@ func (s Seed) Params() (Params, error) {
 
 // Plan plants what an existing profile lacks and leaves alone what it has, so
 // seeding twice, or twice at once, changes nothing. It tests the params as a
-// whole, because absence cannot be tested (wire contract, fact 2).
+// whole, because absence cannot be tested (wire contract, fact 2). Params that
+// hold what has happened since (round, expected, slots, members, barriers) are
+// planted together or not at all.
 func (s Seed) Plan(d *Document) (*Change, error) {
 	if s.Profile != d.Name {
 		return nil, fmt.Errorf("%w: the seed is of profile %q, not of %q", ErrInvalid, s.Profile, d.Name)
@@ -109,9 +112,13 @@ func (s Seed) Plan(d *Document) (*Change, error) {
 	}
 	c := &Change{}
 	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if _, ok := d.Params[name]; !ok {
-			c.Set(At(name), params[name])
+		if _, ok := d.Params[name]; ok {
+			continue
 		}
+		if _, seeded := d.Params[ParamFormat]; seeded && live(name) {
+			return nil, fmt.Errorf("%w: profile %q was seeded, but %s is gone; %s", ErrMalformed, d.Name, name, remedy(name))
+		}
+		c.Set(At(name), params[name])
 	}
 	if len(c.sets) == 0 {
 		return nil, nil
@@ -163,10 +170,11 @@ func (s RoundSpec) Plan(d *Document) (*Change, error) {
 			c.Set(at(now.N, "by"), "operator")
 		}
 	}
-	c.Set(At(ParamRound), Round{N: now.N + 1, Workflow: s.Workflow})
+	next := Round{N: now.N + 1, ID: RandomID(), Workflow: s.Workflow}
+	c.Set(At(ParamRound), next)
 	c.Set(At(ParamExpected, "version"), expected.Version+1)
 	c.Set(At(ParamExpected, "round"), now.N+1)
-	c.Set(at(now.N+1), newBarrier(s.Criteria))
+	c.Set(at(next.N), newBarrier(next, s.Criteria))
 	if old := now.N + 1 - roundsKept; old > 0 {
 		if _, ok := d.Lookup(at(old)); ok {
 			c.Remove(at(old))
@@ -175,12 +183,12 @@ func (s RoundSpec) Plan(d *Document) (*Change, error) {
 	return c, nil
 }
 
-func newBarrier(c Criteria) Barrier {
+func newBarrier(round Round, c Criteria) Barrier {
 	if c.Deadline == "" {
 		c.Deadline = time.Duration(0).String()
 	}
 	if c.AllowMissing == "" {
 		c.AllowMissing = "0"
 	}
-	return Barrier{Criteria: c, Missing: []string{}, Failed: []string{}}
+	return Barrier{ID: round.ID, Criteria: c, Missing: []string{}, Failed: []string{}}
 }

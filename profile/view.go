@@ -2,6 +2,7 @@ package profile
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -14,11 +15,13 @@ type View struct {
 	n       uint64        // rises with every state put
 	whole   uint64        // n of the newest state that replaced the whole document
 	changed chan struct{} // closed when n rises
+
+	refreshing chan struct{} // holds one token while a Refresh reads
 }
 
 // NewView returns a view that starts with d.
 func NewView(d *Document) *View {
-	return &View{doc: d, n: 1, whole: 1, changed: make(chan struct{})}
+	return &View{doc: d, n: 1, whole: 1, changed: make(chan struct{}), refreshing: make(chan struct{}, 1)}
 }
 
 // Latest returns the newest state and its number.
@@ -28,13 +31,25 @@ func (v *View) Latest() (*Document, uint64) {
 	return v.doc, v.n
 }
 
+// Whole reports whether the newest state is one whole answer of the endpoint:
+// then its Date is as new as anything in it.
+func (v *View) Whole() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.whole == v.n
+}
+
 // Put makes d, a whole profile whose request began at state number before, the
 // newest state. It reports whether nothing else was put meanwhile; if it was,
-// the order of the two is not known and the caller reads again.
+// the order of the two is not known: the hot params stay as they are, so that
+// nobody sees the profile go back, and the caller refreshes them.
 func (v *View) Put(d *Document, before uint64) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	ordered := v.n == before
+	if !ordered {
+		d = d.With(v.doc.Params, HotParams())
+	}
 	v.setLocked(d)
 	v.whole = v.n
 	return ordered
@@ -79,18 +94,38 @@ func (v *View) Wait(ctx context.Context, after uint64) (*Document, uint64, error
 	}
 }
 
-// Refresh reads the named params of store into the view. When it returns nil
-// the view is at least as new, in these params, as the call.
+// Refresh reads the named params of store into the view, one call after the
+// other, so that reads do not overtake each other. When it returns nil the view
+// is at least as new, in these params, as the call. An answer that lacks a param
+// which every cluster profile has is ErrMalformed, and is not put: some proxies
+// and permissions make an empty answer out of a full profile.
 func (v *View) Refresh(ctx context.Context, store Store, names ...string) error {
+	select {
+	case v.refreshing <- struct{}{}:
+		defer func() { <-v.refreshing }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: an earlier read is still under way: %w", ErrUnavailable, context.Cause(ctx))
+	}
 	for {
 		_, before := v.Latest()
 		params, err := store.ReadParams(ctx, names...)
 		if err != nil {
 			return err
 		}
+		for _, name := range names {
+			if _, ok := params[name]; !ok && planted(name) {
+				return fmt.Errorf("%w: the answer of the endpoint lacks %s; it may have been removed by hand, or the answer cut by a proxy", ErrMalformed, name)
+			}
+		}
 		if v.PutParams(params, names, before) {
 			return nil
 		}
 		// The answer to a write came in between; which is newer is not known.
 	}
+}
+
+// planted reports whether every cluster profile that Muster works with has the
+// param.
+func planted(name string) bool {
+	return live(name) || name == ParamProfile || name == ParamFormat
 }

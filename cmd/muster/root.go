@@ -41,7 +41,7 @@ func newRoot(a *app) *cobra.Command {
 		Long: "Muster lets the machines of a Digital Rebar cluster elect leaders, publish facts and wait for\n" +
 			"one another through nothing but guarded writes to one shared profile.\n\n" +
 			"Exit codes: 0 ok, 1 failed, 2 usage, configuration or identity, 3 timed out, 4 lost the race or guard,\n" +
-			"5 endpoint unreachable, 6 token refused, 7 broken out, 8 a peer failed, 9 slot lost, 10 superseded round.",
+			"5 endpoint unreachable, 6 token refused, 7 broken out, 8 a peer failed, 10 superseded round.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

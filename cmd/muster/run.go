@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"muster/agent"
+	"muster/profile"
 )
 
 func newRun(a *app) *cobra.Command {
@@ -27,7 +28,7 @@ func newRun(a *app) *cobra.Command {
 		Long: "Blocks until the gate opens, runs COMMAND and returns its exit code. The gate `complete` opens when\n" +
 			"every expected member has completed its workflow in the present round. A command never runs twice\n" +
 			"in a round: if it has run, its exit code is returned again; if it may have run, that is an error.\n" +
-			"The command's result is recorded in the profile.",
+			"The command's result is recorded in the profile. It inherits the environment as it is.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(after) == 0 {
@@ -79,22 +80,26 @@ func (a *app) gated(ctx context.Context, l agent.Local, name string, timeout tim
 	if err != nil {
 		return err
 	}
-	note, again, err := l.BeginStep(ctx, name, outcome.Round)
+	round := profile.Round{N: outcome.Round, ID: outcome.RoundID}
+	note, again, err := l.BeginStep(ctx, name, round)
 	if err != nil {
 		return err
 	}
 	if again {
-		fmt.Fprintf(a.stderr, "step %s has run in round %d already (exit %d)\n", name, outcome.Round, note.Exit)
+		fmt.Fprintf(a.stderr, "step %s has run in round %d already (exit %d)\n", name, round.N, note.Exit)
+		if err := l.EndStep(ctx, name, round, note.Exit); err != nil { // the profile may not know yet
+			return fmt.Errorf("step %s ended with exit %d, but that could not be noted: %w", name, note.Exit, err)
+		}
 		return result(note.Exit)
 	}
 	exit, started := execute(ctx, path, args)
 	// The step has run: that is noted even while the end was asked for.
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 	defer cancel()
-	err = l.EndStep(noting, name, outcome.Round, exit)
+	err = l.EndStep(noting, name, round, exit)
 	if errors.Is(err, agent.ErrStopping) { // the agent ended, or is another by now
 		err = a.local(noting, commandTimeout, func(ctx context.Context, l agent.Local) error {
-			return l.EndStep(ctx, name, outcome.Round, exit)
+			return l.EndStep(ctx, name, round, exit)
 		})
 	}
 	if err != nil {

@@ -22,8 +22,8 @@ func newSeed(a *app) *cobra.Command {
 	cmd := a.outputFlag(&cobra.Command{
 		Use:   "seed",
 		Short: "Plant what the members need into the cluster profile (on the cluster manager)",
-		Long: "Creates the profile if need be, lists the machines that the filter selects, leaves out the manager,\n" +
-			"and plants the expected members, the slots and round 1. What is there already is left alone, so\n" +
+		Long: "Creates the profile if need be, lists the machines that the filter selects, leaves out the manager\n" +
+			"(the one with cluster/manager: true), and plants the expected members, the slots and round 1. What is there already is left alone, so\n" +
 			"seeding again changes nothing. Needs RS_TOKEN or RS_KEY with the right to list machines.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -99,7 +99,9 @@ func (a *app) seed(ctx context.Context, seed profile.Seed) error {
 	})
 }
 
-// selectMembers lists the machines of the filter, without the manager.
+// selectMembers lists the machines of the filter, without the manager: the one
+// that carries cluster/manager: true. The machine on which this runs is left out
+// for no other reason: left out by mistake, nobody would ever wait for it.
 func (a *app) selectMembers(ctx context.Context, client *drp.Client, words string, auth drp.Auth) ([]string, error) {
 	filter, err := drp.Filter(words, a.cfg.Profile)
 	if err != nil {
@@ -111,12 +113,16 @@ func (a *app) selectMembers(ctx context.Context, client *drp.Client, words strin
 	}
 	var members []string
 	for _, m := range machines {
-		if !m.Manager && m.UUID != a.cfg.UUID {
-			members = append(members, m.UUID)
+		if m.Manager {
+			continue
+		}
+		members = append(members, m.UUID)
+		if m.UUID == a.cfg.UUID {
+			fmt.Fprintf(a.stderr, "muster: this machine, %s, is expected as a member; if it is the manager, set its param cluster/manager to true before seeding\n", clean(m.Name))
 		}
 	}
 	if len(members) == 0 {
-		return nil, fmt.Errorf("no member: filter %q selects %d machines besides the manager; add the profile to the machines first, and check that the credentials may list them (DRP shows an empty list otherwise)", words, len(members))
+		return nil, fmt.Errorf("no member: filter %q selects no machine besides the manager; add the profile to the machines first, and check that the credentials may list them (DRP shows an empty list otherwise)", words)
 	}
 	slices.Sort(members)
 	return members, nil

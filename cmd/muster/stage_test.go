@@ -93,13 +93,17 @@ func cmdProfile(ts *testscript.TestScript, s *stage, args []string) {
 
 // cmdMachine creates a machine that carries profile alpha, under a UUID that
 // counts up, and the configuration of its host in the directory KEY. The UUID
-// is in $KEY afterwards.
+// is in $KEY afterwards. The machine with the KEY manager is the cluster manager.
 func cmdMachine(ts *testscript.TestScript, s *stage, args []string) {
 	need(ts, len(args) == 1 || len(args) == 2, "machine KEY [NAME]")
 	key, name := args[0], args[len(args)-1]
 	s.machines++
 	uuid := fmt.Sprintf("00000000-0000-4000-8000-%012d", s.machines)
-	s.admin(ts, "POST", "machines", map[string]any{"Name": name, "Uuid": uuid, "Profiles": []string{"alpha"}, "Runnable": true, "Address": fmt.Sprintf("192.0.2.%d", s.machines)})
+	params := map[string]any{}
+	if key == "manager" {
+		params["cluster/manager"] = true
+	}
+	s.admin(ts, "POST", "machines", map[string]any{"Name": name, "Uuid": uuid, "Params": params, "Profiles": []string{"alpha"}, "Runnable": true, "Address": fmt.Sprintf("192.0.2.%d", s.machines)})
 	ts.Setenv(key, uuid)
 	home := filepath.Join(s.work, key)
 	config := fmt.Sprintf("endpoint: %s\nprofile: alpha\nuuid: %s\nname: %s\nca_file: %s\nprofile_token_file: %s\nstate_dir: %s\nsocket: %s\n",

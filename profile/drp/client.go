@@ -114,7 +114,7 @@ func verification(cfg Config, host string) (*tls.Config, error) {
 		t.VerifyConnection = func(s tls.ConnectionState) error {
 			found := sha256.Sum256(s.PeerCertificates[0].Raw)
 			if !bytes.Equal(found[:], want) {
-				return fmt.Errorf("the certificate of %s is not the pinned one: expected SHA-256 %x, found %x; if it was renewed on purpose, pin the new one", host, want, found)
+				return fmt.Errorf("the certificate of %s is not the pinned one: expected SHA-256 %s, found %s; if it was renewed on purpose, pin the new one", host, colons(want), colons(found[:]))
 			}
 			return nil
 		}
@@ -125,6 +125,11 @@ func verification(cfg Config, host string) (*tls.Config, error) {
 		}
 	}
 	return t, nil
+}
+
+// colons writes a fingerprint as openssl does; so it is also told from a token.
+func colons(sum []byte) string {
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum), " ", ":")
 }
 
 // request is one call of the API.

@@ -113,7 +113,7 @@ func decodeMachine(raw json.RawMessage) (profile.Machine, error) {
 	if err := json.Unmarshal(raw, &has); err != nil {
 		return profile.Machine{}, fmt.Errorf("%w: the answer is no DRP machine (%v)", profile.ErrUnavailable, err)
 	}
-	complete := m.WorkflowComplete
+	complete := m.WorkflowComplete && m.Workflow != "" // it is true also where nothing was to be done
 	if has.WorkflowComplete == nil {
 		complete = m.Workflow != "" && m.CurrentTask >= len(m.Tasks) && len(m.Tasks) > 0
 	}
