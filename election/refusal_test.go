@@ -157,3 +157,20 @@ func TestASlotThatNamesAnUnclaimedTenureIsGivenBack(t *testing.T) {
 		}
 	})
 }
+
+func TestAnEpochIsOfTheEndpointsClockAlsoAfterADayOfIdling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(2), Leaders: 1})
+		w.put(profile.At(profile.ParamPaused), true)
+		for _, uuid := range members(2) {
+			w.host(uuid).start()
+		}
+		pass(24 * time.Hour)
+		resumed := time.Now().Unix()
+		w.put(profile.At(profile.ParamPaused), false)
+		pass(10 * time.Minute)
+		if got := w.slots(profile.Leader)["1"]; got.Free() || got.Epoch < resumed {
+			t.Errorf("slot %+v, want it claimed with an epoch of at least %d", got, resumed)
+		}
+	})
+}

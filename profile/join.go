@@ -60,7 +60,7 @@ func (m *Member) identify(d *Document, record Record, exists bool, j Joining) (a
 	s := &m.state
 	before := s.Write != "" || len(s.Pending) > 0 // this state directory may have joined
 	switch {
-	case before && record.Instance == s.Instance && exists && s.Hardware != "" && s.Hardware != j.Hardware && s.Write != "":
+	case before && record.Instance == s.Instance && exists && s.Hardware != "" && s.Hardware != j.Hardware:
 		return false, fmt.Errorf("%w: the state directory belongs to other hardware (%.8s, this is %.8s): is this host a copy of the member's? Take over with --new-life if the old host is gone, or its network cards were changed", ErrTwin, s.Hardware, j.Hardware)
 	case before && record.Instance == s.Instance && exists:
 		return true, m.settle(d)
