@@ -192,6 +192,16 @@ func (a *app) operator() (drp.Auth, error) {
 	return nil, fmt.Errorf("%w: no credentials: set RS_TOKEN, or RS_KEY=USER:PASSWORD", config.ErrInvalid)
 }
 
+// operate returns what an operator's command needs.
+func (a *app) operate() (*drp.Client, drp.Auth, error) {
+	client, err := a.client()
+	if err != nil {
+		return nil, nil, err
+	}
+	auth, err := a.operator()
+	return client, auth, err
+}
+
 // isMember reports whether this host has what a member needs.
 func (a *app) isMember() bool {
 	_, err := os.Stat(a.cfg.ProfileTokenFile)

@@ -21,11 +21,7 @@ func newRound(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
 			defer cancel()
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			auth, err := a.operator()
+			client, auth, err := a.operate()
 			if err != nil {
 				return err
 			}

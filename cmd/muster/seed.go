@@ -69,11 +69,7 @@ type seeded struct {
 }
 
 func (a *app) seed(ctx context.Context, seed profile.Seed) error {
-	client, err := a.client()
-	if err != nil {
-		return err
-	}
-	auth, err := a.operator()
+	client, auth, err := a.operate()
 	if err != nil {
 		return err
 	}
