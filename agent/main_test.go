@@ -3,16 +3,14 @@ package agent_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"muster/agent"
+	"muster/internal/leaktest"
 	"muster/profile"
 	"muster/profile/memory"
 )
@@ -30,34 +28,9 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	code := m.Run()
+	code := leaktest.Run(m)
 	os.RemoveAll(dir)
-	if left := stacks(func(s string) bool {
-		return !strings.Contains(s, "agent_test.stacks") && !strings.Contains(s, "os/signal.")
-	}); code == 0 && left != "" {
-		fmt.Fprintf(os.Stderr, "goroutines outlive the tests:\n%s\n", left)
-		code = 1
-	}
 	os.Exit(code)
-}
-
-// stacks returns the stacks of goroutines that match and do not end, or "".
-func stacks(match func(string) bool) string {
-	var found []string
-	for range 200 { // what is ending gets time to end
-		buf := make([]byte, 1<<20)
-		found = nil
-		for _, s := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if match(s) {
-				found = append(found, s)
-			}
-		}
-		if found == nil {
-			return ""
-		}
-		<-time.After(50 * time.Millisecond)
-	}
-	return strings.Join(found, "\n\n")
 }
 
 // patience bounds every wait for something that must happen.

@@ -12,6 +12,7 @@ import (
 
 	"muster/agent"
 	"muster/coordinator"
+	"muster/internal/leaktest"
 	"muster/profile"
 )
 
@@ -79,7 +80,7 @@ func TestAWaiterThatHasGoneIsForgotten(t *testing.T) {
 	if err := receive(t, "the wait ends", ended); !errors.Is(err, gone) {
 		t.Errorf("wait that was given up: got %v, want its context's cause", err)
 	}
-	if left := stacks(func(s string) bool { return strings.Contains(s, ".serveWait(") }); left != "" {
+	if left := leaktest.Stacks(func(s string) bool { return strings.Contains(s, ".serveWait(") }); left != "" {
 		t.Errorf("the agent still waits for it:\n%s", left)
 	}
 	if _, err := r.Status(t.Context()); err != nil {

@@ -6,11 +6,9 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,32 +17,11 @@ import (
 	"gitlab.com/rackn/provision/v4/models"
 
 	"muster/endpoint"
+	"muster/internal/leaktest"
 )
 
-// TestMain fails the run if a goroutine outlives the tests.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 {
-		if left := leaked(); left != "" {
-			fmt.Fprintln(os.Stderr, "leaked goroutines:\n"+left)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// leaked returns the stacks of the goroutines that do not end by themselves soon.
-func leaked() string {
-	var stacks string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if runtime.NumGoroutine() <= 1 {
-			return ""
-		}
-		buf := make([]byte, 1<<20)
-		stacks = string(buf[:runtime.Stack(buf, true)])
-	}
-	return stacks
-}
+// TestMain fails the package when a goroutine outlives the tests.
+func TestMain(m *testing.M) { os.Exit(leaktest.Run(m)) }
 
 // start runs a server until the test ends.
 func start(t *testing.T, compat string) *endpoint.Server {
