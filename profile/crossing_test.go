@@ -60,6 +60,13 @@ func TestTheAnswerToAWriteDoesNotTakeTheViewBack(t *testing.T) {
 		if d, _ := view.Latest(); string(d.Params[profile.ParamPaused]) != "true" {
 			t.Errorf("paused is %s in the view, want it not to go back", d.Params[profile.ParamPaused])
 		}
+		if d, _ := view.Latest(); d.Version != "" || view.Whole() {
+			t.Errorf("version %q, whole %v: a state put together of two is taken for one of the endpoint's", d.Version, view.Whole())
+		}
+		_, now := view.Latest()
+		if !view.Put(w.Document(), now) || !view.Whole() {
+			t.Error("the next answer in order is not taken for a whole one")
+		}
 	})
 }
 

@@ -14,6 +14,7 @@ type View struct {
 	doc     *Document
 	n       uint64        // rises with every state put
 	whole   uint64        // n of the newest state that replaced the whole document
+	mixed   bool          // that state was put together of two
 	changed chan struct{} // closed when n rises
 
 	refreshing chan struct{} // holds one token while a Refresh reads
@@ -36,7 +37,7 @@ func (v *View) Latest() (*Document, uint64) {
 func (v *View) Whole() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.whole == v.n
+	return v.whole == v.n && !v.mixed
 }
 
 // Put makes d, a whole profile whose request began at state number before, the
@@ -49,7 +50,9 @@ func (v *View) Put(d *Document, before uint64) bool {
 	ordered := v.n == before
 	if !ordered {
 		d = d.With(v.doc.Params, HotParams())
+		d.Version = "" // no state of the endpoint: whoever knows the version has yet to look
 	}
+	v.mixed = !ordered
 	v.setLocked(d)
 	v.whole = v.n
 	return ordered

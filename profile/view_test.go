@@ -27,8 +27,8 @@ func TestPutSaysWhetherTheOrderIsKnown(t *testing.T) {
 	if v.Put(state("3", "3"), before) {
 		t.Error("another state was put meanwhile, but the order is said to be known")
 	}
-	if d, n := v.Latest(); d.Version != "3" || n <= before {
-		t.Errorf("latest %s number %d, want 3 and a number above %d", d.Version, n, before)
+	if d, n := v.Latest(); string(d.Params["cold"]) != "3" || n <= before {
+		t.Errorf("latest %s number %d, want 3 and a number above %d", d.Params["cold"], n, before)
 	}
 }
 
