@@ -23,6 +23,10 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 		return nil, locked(old)
 	}
 	t.stamp(head, old)
+	rec := &record{key: head.Key(), head: head, params: params}
+	if err := t.check(rec, old); err != nil {
+		return nil, err
+	}
 	if hook := t.s.beforePut; hook != nil && (prefix == "machines" || prefix == "jobs") {
 		var was models.Model
 		if old != nil {
@@ -32,7 +36,6 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 			return nil, err
 		}
 	}
-	rec := &record{key: head.Key(), head: head, params: params}
 	switch {
 	case old != nil:
 		rec.keys = old.keys
@@ -41,7 +44,7 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 			return nil, err
 		}
 	}
-	if err := t.validate(rec, old); err != nil {
+	if err := t.accept(rec, old); err != nil {
 		return nil, err
 	}
 	if rec.raw, err = encode(head, params); err != nil {
@@ -74,6 +77,12 @@ func setDefaults(head models.Model) {
 	}
 	if m.BootEnv == "" {
 		m.BootEnv = "local"
+	}
+	if m.Pool == "" {
+		m.Pool = "default"
+	}
+	if m.PoolStatus == "" {
+		m.PoolStatus = models.PS_FREE
 	}
 	if m.Meta["machine-role"] == "" {
 		m.Meta["machine-role"] = "machine"

@@ -8,7 +8,9 @@ func (s *Server) seed() error {
 		for _, m := range []models.Model{
 			&models.BootEnv{Name: "local"},
 			&models.BootEnv{Name: "sledgehammer"},
+			&models.BootEnv{Name: "ignore", OnlyUnknown: true},
 			&models.Stage{Name: "none"},
+			&models.Stage{Name: "local", BootEnv: "local"},
 			&models.Profile{Name: "global"},
 			models.MakeRole("superuser", "*", "*", "*"),
 			&models.User{Name: DefaultUser, Roles: []string{"superuser"}},

@@ -34,7 +34,7 @@ type Config struct {
 type Commit struct {
 	Prefix string // type of the object, such as "profiles"
 	Key    string
-	Action string          // create, update or delete
+	Action string          // create, update, save (an update by the server itself) or delete
 	Object json.RawMessage // after the change, or what was deleted; do not modify
 	// Boottime is CLOCK_BOOTTIME at the commit, read while the store was locked.
 	Boottime time.Duration

@@ -74,8 +74,11 @@ func (s *store) view(fn func(*tx) error) error {
 func (s *store) update(principal string, fn func(*tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := &tx{s: s, principal: principal, staged: map[id]*record{}}
+	t := &tx{s: s, principal: principal, staged: map[id]*record{}, saved: map[id]bool{}}
 	if err := fn(t); err != nil {
+		return err
+	}
+	if err := t.settle(); err != nil {
 		return err
 	}
 	for _, what := range t.order {
@@ -104,6 +107,9 @@ func (s *store) commitLocked(t *tx, what id) {
 		c.Action, c.Object = "create", rec.shown
 		if old != nil {
 			c.Action, c.Original = "update", old.shown
+			if t.saved[what] {
+				c.Action = "save"
+			}
 		}
 	}
 	if what.prefix == "params" {

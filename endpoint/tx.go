@@ -19,6 +19,7 @@ type tx struct {
 	readOnly  bool
 	passwords bool           // the password hash of a user may change
 	staged    map[id]*record // nil record: deleted
+	saved     map[id]bool    // staged by the server itself
 	order     []id
 }
 

@@ -10,8 +10,10 @@ import (
 	"gitlab.com/rackn/provision/v4/models"
 )
 
-// validate checks a record that is about to be staged and marks it as valid.
-func (t *tx) validate(rec, old *record) error {
+// check says what makes an object unfit to be stored, apart from its params: bad
+// syntax, or names of objects that a machine needs and that are not there. old is
+// the object that it replaces, nil for a new one.
+func (t *tx) check(rec, old *record) error {
 	var faults []string
 	if p, ok := rec.head.(*models.Param); ok && hasRemoteRef(p.Schema) {
 		// Compiling it would fetch the reference.
@@ -21,22 +23,28 @@ func (t *tx) validate(rec, old *record) error {
 		v.ClearValidation()
 		if p, ok := rec.head.(*models.Profile); ok {
 			v = &models.Profile{Name: p.Name, ParamData: p.ParamData, ProfileData: p.ProfileData}
+			v.(*models.Profile).Fill()
 		}
 		v.Validate()
 		if err, ok := v.HasError().(*models.Validation); ok {
 			faults = append(faults, err.Errors...)
 		}
 	}
-	faults = append(faults, t.badReferences(rec)...)
-	faults = append(faults, t.badParams(rec, old)...)
+	faults = append(faults, t.badReferences(rec, old)...)
 	if len(faults) > 0 {
 		return invalid(rec, faults)
 	}
-	rec.checked = t.s.schemas
-	if v, ok := rec.head.(models.ValidateSetter); ok {
-		v.SetValid()
-		v.SetAvailable()
+	return nil
+}
+
+// accept checks the params of a record that is about to be staged and marks it as
+// valid and, unless it needs something that is missing, as available.
+func (t *tx) accept(rec, old *record) error {
+	if faults := t.badParams(rec, old); len(faults) > 0 {
+		return invalid(rec, faults)
 	}
+	rec.checked = t.s.schemas
+	t.setAvailable(rec.head)
 	if p, ok := rec.head.(*models.Param); ok && p.Schema != nil {
 		var err error
 		if rec.schema, err = gojsonschema.NewSchema(gojsonschema.NewGoLoader(p.Schema)); err != nil {
@@ -51,35 +59,6 @@ func invalid(rec *record, faults []string) *models.Error {
 		Model: rec.head.Prefix(), Key: rec.key, Type: "ValidationError",
 		Code: http.StatusUnprocessableEntity, Messages: faults,
 	}
-}
-
-// badReferences says what an object names that does not exist, and for a machine
-// also who has its name already.
-func (t *tx) badReferences(rec *record) (faults []string) {
-	need := func(prefix, name string) {
-		if name != "" && t.record(prefix, name) == nil {
-			kind := strings.ToUpper(prefix[:1]) + strings.TrimSuffix(prefix[1:], "s")
-			faults = append(faults, fmt.Sprintf("%s %s does not exist", kind, name))
-		}
-	}
-	if p, ok := rec.head.(models.Profiler); ok {
-		for _, name := range p.GetProfiles() {
-			need("profiles", name)
-		}
-	}
-	m, ok := rec.head.(*models.Machine)
-	if !ok {
-		return faults
-	}
-	need("workflows", m.Workflow)
-	need("stages", m.Stage)
-	need("bootenvs", m.BootEnv)
-	for _, other := range t.records("machines") {
-		if other.key != rec.key && nameOf(other.head) == m.Name {
-			faults = append(faults, fmt.Sprintf("Machine name %s is already in use by %s", m.Name, other.key))
-		}
-	}
-	return faults
 }
 
 // badParams says which params of an object have a bad name or do not match their
