@@ -20,33 +20,6 @@ const (
 	anyJSON
 )
 
-// indexes are the fields that lists can be filtered and sorted by, by type; ""
-// stands for every type.
-var indexes = map[string]map[string]kind{
-	"": {"Key": text, "Available": boolean, "Valid": boolean, "ReadOnly": boolean, "Bundle": text},
-	"machines": {
-		"Uuid": text, "Name": text, "Address": text, "Arch": text, "OS": text, "BootEnv": text, "Stage": text,
-		"Workflow": text, "Runnable": boolean, "Locked": boolean, "Profiles": text, "HardwareAddrs": text,
-		"Tasks": text, "CurrentJob": text, "CurrentTask": number, "Context": text, "WorkflowComplete": boolean,
-		"Pool": text, "PoolStatus": text, "PoolAllocated": boolean, "JobState": text, "JobExitState": text,
-		"WorkOrderMode": boolean, "PendingWorkOrders": number, "RunningWorkOrders": number,
-	},
-	"profiles":  {"Name": text, "Profiles": text},
-	"params":    {"Name": text, "Secure": boolean},
-	"tasks":     {"Name": text},
-	"stages":    {"Name": text, "Tasks": text, "Profiles": text, "BootEnv": text, "Reboot": boolean},
-	"workflows": {"Name": text, "Stages": text},
-	"templates": {"ID": text},
-	"bootenvs":  {"Name": text},
-	"users":     {"Name": text},
-	"roles":     {"Name": text},
-	"jobs": {
-		"Uuid": text, "Machine": text, "Task": text, "Stage": text, "Workflow": text, "BootEnv": text, "State": text,
-		"ExitState": text, "Context": text, "Current": boolean, "Archived": boolean, "CurrentIndex": number,
-		"NextIndex": number, "StartTime": text, "EndTime": text, "WorkOrder": text,
-	},
-}
-
 // field is something of an object that a list can be filtered or sorted by.
 type field struct {
 	kind kind
@@ -62,18 +35,16 @@ func (t *tx) field(prefix, name string, aggregate bool) (field, error) {
 			return v
 		}}
 	}
-	if name == "Key" {
+	switch idx, ok := indexes()[prefix][name]; {
+	case !ok || t.s.lacks(prefix, name):
+	case name == "Key":
 		return field{text, func(_ *tx, rec *record) []byte { return quote(rec.key) }}, nil
-	}
-	for _, of := range []string{"", prefix} {
-		k, ok := indexes[of][name]
-		if !ok || t.s.compat313 && slices.Contains(newerFields[prefix], name) {
-			continue
-		}
-		if name == "Valid" {
-			name = "Validated"
-		}
-		return field{k, func(_ *tx, rec *record) []byte { return lookup(rec.shown, name) }}, nil
+	case name == "Params":
+		return field{text, func(_ *tx, rec *record) []byte { return memberNames(rec.params) }}, nil
+	case name == "Valid":
+		return field{boolean, func(_ *tx, rec *record) []byte { return lookup(rec.shown, "Validated") }}, nil
+	default:
+		return field{idx.kind, func(_ *tx, rec *record) []byte { return lookup(rec.shown, name) }}, nil
 	}
 	if key, ok := strings.CutPrefix(name, "Meta."); ok {
 		return field{text, func(_ *tx, rec *record) []byte { return lookup(lookup(rec.shown, "Meta"), key) }}, nil
@@ -223,6 +194,14 @@ func compareJSON(a, b []byte) int {
 		return strings.Compare(unquote(a), unquote(b))
 	}
 	return strings.Compare(string(a), string(b))
+}
+
+// memberNames returns the list of an object's member names.
+func memberNames(raw []byte) []byte {
+	names := []string{}
+	_ = eachMember(raw, func(name string, _ []byte) { names = append(names, name) })
+	list, _ := json.Marshal(names) // strings always marshal
+	return list
 }
 
 func isNumber(v []byte) bool { return v[0] == '-' || v[0] >= '0' && v[0] <= '9' }

@@ -56,7 +56,7 @@ func (s *Server) getObject(prefix string) handler {
 func (t *tx) readable(p *principal, prefix, key string) (*record, error) {
 	rec := t.find(prefix, key)
 	if rec == nil || !p.can(prefix, "get", rec.authKey()) {
-		return nil, notFound(prefix, key)
+		return nil, notFound(prefix, keyMeant(prefix, key))
 	}
 	return rec, nil
 }

@@ -62,6 +62,9 @@ func setDefaults(head models.Model) {
 	if u, ok := head.(*models.User); ok && u.Secret == "" {
 		u.Secret = rand.Text()
 	}
+	if stage, ok := head.(*models.Stage); ok {
+		stage.RunnerWait = true
+	}
 	m, ok := head.(*models.Machine)
 	if !ok {
 		return

@@ -102,8 +102,8 @@ func (t *tx) flaws(head models.Model) (flaws []string) {
 	}
 	switch o := head.(type) {
 	case *models.BootEnv:
-		if o.Kernel != "" {
-			flaws = append(flaws, fmt.Sprintf("%s: missing kernel %s: this endpoint boots no machines", key, o.Kernel))
+		if o.Kernel != "" && !namesISO(o) {
+			flaws = append(flaws, fmt.Sprintf("%s: missing kernel %s", key, o.Kernel))
 		}
 	case *models.Task:
 		for _, tmpl := range o.Templates {
@@ -119,6 +119,17 @@ func (t *tx) flaws(head models.Model) (flaws []string) {
 		}
 	}
 	return flaws
+}
+
+// namesISO reports whether a boot environment says where its kernel comes from.
+// The endpoint boots no machine, so that has to do.
+func namesISO(env *models.BootEnv) bool {
+	for _, arch := range env.OS.SupportedArchitectures {
+		if arch.IsoFile != "" {
+			return true
+		}
+	}
+	return env.OS.IsoFile != ""
 }
 
 func available(rec *record) bool {

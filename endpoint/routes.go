@@ -22,16 +22,20 @@ type route struct {
 func (s *Server) routes() []route {
 	all := []route{
 		{"GET", "/info", s.getInfo},
+		{"GET", "/objects", s.getObjects},
+		{"GET", "/indexes", s.getIndexes},
+		{"GET", "/indexes/{prefix}", s.getTypeIndexes},
+		{"GET", "/indexes/{prefix}/{name...}", s.getIndex},
+		{"GET", "/interfaces", s.getInterfaces},
+		{"GET", "/interfaces/{key}", s.getInterface},
 		{"GET", "/users/{key}/token", s.getUserToken},
 		{"PUT", "/users/{key}/password", s.putPassword},
 	}
 	if !s.store.compat313 {
 		all = append(all, route{"GET", "/machines/{key}/token", s.getMachineToken})
 	}
-	prefixes := []string{
-		"machines", "profiles", "params", "tasks", "stages", "workflows", "templates", "bootenvs", "users", "roles", "jobs",
-	}
-	for _, prefix := range prefixes {
+	for _, ot := range s.types() {
+		prefix := ot.prefix
 		one := "/" + prefix + "/{key}"
 		if prefix == "params" {
 			one = "/params/{key...}" // names of params have slashes
@@ -43,23 +47,31 @@ func (s *Server) routes() []route {
 			route{"PATCH", one, s.patchObject(prefix)},
 			route{"DELETE", one, s.deleteObject(prefix)},
 		)
-		if prefix != "jobs" { // which are made by running a machine's tasks
+		switch {
+		case prefix == "jobs": // which are made by running a machine's tasks
+		case ot.inert != "":
+			all = append(all, route{"POST", "/" + prefix, refuseObject(ot)})
+		default:
 			all = append(all, route{"POST", "/" + prefix, s.postObject(prefix)})
 		}
-	}
-	for _, prefix := range []string{"machines", "profiles", "stages"} {
-		params := "/" + prefix + "/{key}/params"
-		all = append(all,
-			route{"GET", params, s.getParams(prefix)},
-			route{"POST", params, s.postParams(prefix)},
-			route{"PATCH", params, s.patchParams(prefix)},
-			route{"GET", params + "/{param...}", s.getParam(prefix)},
-			route{"POST", params + "/{param...}", s.postParam(prefix)},
-			route{"DELETE", params + "/{param...}", s.deleteParam(prefix)},
-			route{"GET", "/" + prefix + "/{key}/pubkey", s.getPubkey(prefix)},
-		)
+		if hasParams(prefix) {
+			all = append(all, s.paramRoutes(prefix)...)
+		}
 	}
 	return all
+}
+
+func (s *Server) paramRoutes(prefix string) []route {
+	params := "/" + prefix + "/{key}/params"
+	return []route{
+		{"GET", params, s.getParams(prefix)},
+		{"POST", params, s.postParams(prefix)},
+		{"PATCH", params, s.patchParams(prefix)},
+		{"GET", params + "/{param...}", s.getParam(prefix)},
+		{"POST", params + "/{param...}", s.postParam(prefix)},
+		{"DELETE", params + "/{param...}", s.deleteParam(prefix)},
+		{"GET", "/" + prefix + "/{key}/pubkey", s.getPubkey(prefix)},
+	}
 }
 
 // newMux builds the handler of all routes; every other path is 404 "No route".

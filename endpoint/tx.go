@@ -31,27 +31,25 @@ func (t *tx) record(prefix, key string) *record {
 	return t.s.objects[prefix][key]
 }
 
-// find returns the object with this key, or the one that a look-up such as
-// Name:foo means, nil if there is none.
+// find returns the object with this key, or the one that a look-up by a unique
+// index such as Name:foo means, nil if there is none.
 func (t *tx) find(prefix, key string) *record {
-	if rec := t.record(prefix, key); rec != nil {
+	if rec := t.record(prefix, keyMeant(prefix, key)); rec != nil {
 		return rec
 	}
-	if prefix == "machines" {
-		if rec := t.record(prefix, strings.ToLower(strings.TrimPrefix(key, "Uuid:"))); rec != nil {
-			return rec
-		}
-	}
-	name, ok := strings.CutPrefix(key, "Name:")
-	if !ok {
+	index, value, ok := strings.Cut(key, ":")
+	if !ok || !indexes()[prefix][index].unique {
 		return nil
 	}
-	for _, rec := range t.records(prefix) {
-		if nameOf(rec.head) == name {
-			return rec
+	if index == "Name" && prefix == "machines" {
+		for _, rec := range t.records(prefix) {
+			if nameOf(rec.head) == value {
+				return rec
+			}
 		}
+		return nil
 	}
-	return nil
+	return t.record(prefix, keyMeant(prefix, value)) // every other unique index is the key
 }
 
 // records returns all objects of a type in the order of their keys.

@@ -1,0 +1,138 @@
+package endpoint_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestObjectsOfEveryTypeCanBeListed(t *testing.T) {
+	for compat, some := range map[string][]string{
+		"":     {"blueprints", "clusters", "machines", "pools", "profiles", "work_orders"},
+		"3.13": {"machines", "profiles", "stages", "tenants"},
+	} {
+		s := start(t, compat)
+		types, err := admin(t, s).Objects()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, prefix := range some {
+			if !slices.Contains(types, prefix) {
+				t.Errorf("compat %q: %s is not among the types %v", compat, prefix, types)
+			}
+		}
+		c := asAdmin(t, s)
+		for _, prefix := range types {
+			if got := c.must("GET", "/"+prefix, ""); !strings.HasPrefix(got.body, "[") {
+				t.Errorf("compat %q: GET /%s: %s", compat, prefix, got.body)
+			}
+			if got := c.do("GET", "/"+prefix+"/nix", ""); got.status != 404 || !strings.Contains(got.body, "Not Found") {
+				t.Errorf("compat %q: GET /%s/nix: %d %s", compat, prefix, got.status, got.body)
+			}
+		}
+		if got := c.do("GET", "/nonsense", ""); got.status != 404 || !strings.Contains(got.body, "No route") {
+			t.Errorf("GET /nonsense: %d %s", got.status, got.body)
+		}
+	}
+}
+
+// What would look accepted and then do nothing is refused.
+func TestObjectsThatWouldDoNothingAreRefused(t *testing.T) {
+	s := start(t, "")
+	c := asAdmin(t, s)
+	for prefix, reason := range map[string]string{
+		"work_orders": "work orders are not run", "triggers": "triggers do not fire", "subnets": "no DHCP server", "plugins": "no plugins",
+	} {
+		got := c.do("POST", "/"+prefix, `{"Name":"one","Id":"one"}`)
+		if got.status != 422 || !strings.Contains(got.body, reason) {
+			t.Errorf("POST /%s: %d %s", prefix, got.status, got.body)
+		}
+	}
+	plant(c)
+	token, err := s.ProfileToken(nodeID, "c1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := as(t, s, token).do("POST", "/work_orders", `{}`); got.status != 403 {
+		t.Errorf("POST /work_orders with a profile token: %d %s", got.status, got.body)
+	}
+}
+
+func TestIndexesSayWhatListsCanBeFilteredBy(t *testing.T) {
+	s := start(t, "")
+	c := admin(t, s)
+	asAdmin(t, s).must("POST", "/params", `{"Name":"cluster/leader-count","Schema":{"type":"integer"}}`)
+	all, err := c.AllIndexes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines, err := c.Indexes("machines")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, typ := range map[string]string{
+		"Name": "string", "Uuid": "UUID", "Runnable": "boolean", "WorkflowComplete": "boolean", "CurrentTask": "integer",
+		"Profiles": "list", "Params": "list", "Address": "IP Address", "Pool": "string", "Valid": "boolean", "Key": "string",
+	} {
+		if machines[name].Type != typ || all["machines"][name] != machines[name] {
+			t.Errorf("index %s of machines is %+v, and %+v among all; want type %s", name, machines[name], all["machines"][name], typ)
+		}
+		asAdmin(t, s).must("GET", "/machines?sort="+name, "")
+	}
+	if !machines["Uuid"].Unique || !machines["Name"].Unique || machines["Stage"].Unique || !machines["Name"].Regex || !machines["Profiles"].Unordered {
+		t.Errorf("indexes of machines are %+v", machines)
+	}
+	if _, ok := machines["Secret"]; ok {
+		t.Error("machines can be found by their secret")
+	}
+	for name, typ := range map[string]string{"cluster/leader-count": "integer", "Name": "string", "nix": ""} {
+		if idx, err := c.OneIndex("machines", name); err != nil || idx.Type != typ {
+			t.Errorf("index %s is %+v, %v; want type %q", name, idx, err, typ)
+		}
+	}
+	if got := asAdmin(t, s).do("GET", "/indexes/nonsense", ""); got.status != 404 {
+		t.Errorf("indexes of nonsense: %d %s", got.status, got.body)
+	}
+	old, err := admin(t, start(t, "3.13")).Indexes("machines")
+	if _, ok := old["WorkflowComplete"]; ok || err != nil || len(old) == 0 {
+		t.Errorf("indexes of machines in 3.13 are %+v, %v", old, err)
+	}
+}
+
+func TestLookUpsByUniqueIndexes(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	plant(c)
+	c.must("POST", "/templates", `{"ID":"a.tmpl"}`)
+	c.must("POST", "/pools", `{"Id":"p1"}`)
+	for _, path := range []string{
+		"/machines/Name:node-1", "/machines/Uuid:" + nodeID, "/machines/Key:" + nodeID, "/machines/" + strings.ToUpper(nodeID), "/profiles/Name:c1",
+		"/templates/ID:a.tmpl", "/pools/Id:p1", "/machines/Name:node-1/params", "/profiles/Name:c1/params/cas", "/params?Name=cas",
+	} {
+		c.must("GET", path, "")
+	}
+	for _, path := range []string{"/machines/Name:nix", "/machines/Stage:none", "/machines/:node-1", "/profiles/Description:", "/leases/0.0.0.0"} {
+		if got := c.do("GET", path, ""); got.status != 404 {
+			t.Errorf("GET %s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+func TestInterfacesOfThisHost(t *testing.T) {
+	s := start(t, "")
+	c := asAdmin(t, s)
+	if got := c.must("GET", "/interfaces", ""); !strings.Contains(got.body, `"Name":"lo"`) {
+		t.Errorf("interfaces are %s", got.body)
+	}
+	c.must("GET", "/interfaces/lo", "")
+	if got := c.do("GET", "/interfaces/nix", ""); got.status != 404 || !strings.Contains(got.body, "No interface") {
+		t.Errorf("GET /interfaces/nix: %d %s", got.status, got.body)
+	}
+	plant(c)
+	token, err := s.MachineToken(nodeID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := as(t, s, token).must("GET", "/interfaces", ""); got.body != "[]" {
+		t.Errorf("a machine sees the interfaces %s", got.body)
+	}
+}
