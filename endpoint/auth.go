@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"encoding/base64"
 	"net/http"
 	"slices"
 	"strings"
@@ -8,14 +9,37 @@ import (
 	"gitlab.com/rackn/provision/v4/models"
 )
 
+// credential returns what a request authenticates itself with: the Authorization
+// header or, without one, the URL's option token, in which a colon means basic.
+// Documents for DRP 4 write Token.
+func (s *Server) credential(r *http.Request) (scheme, value string) {
+	if header := r.Header.Get("Authorization"); header != "" {
+		scheme, value, _ = strings.Cut(header, " ")
+		return strings.ToLower(scheme), strings.TrimSpace(value)
+	}
+	query := r.URL.Query()
+	value = query.Get("token")
+	if value == "" && !s.store.compat313 {
+		value = query.Get("Token")
+	}
+	switch {
+	case value == "":
+		return "", ""
+	case strings.Contains(value, ":"):
+		return "basic", base64.StdEncoding.EncodeToString([]byte(value))
+	}
+	return "bearer", value
+}
+
 // authenticate finds out who sent a request. Refusals never repeat what was sent.
 func (s *Server) authenticate(r *http.Request) (p *principal, err error) {
-	scheme, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	scheme, credential := s.credential(r)
 	var g grant
-	switch strings.ToLower(scheme) {
+	switch scheme {
 	case "basic":
-		user, password, ok := r.BasicAuth()
-		if !ok {
+		pair, err := base64.StdEncoding.DecodeString(credential)
+		user, password, ok := strings.Cut(string(pair), ":")
+		if err != nil || !ok {
 			return nil, unauthorized()
 		}
 		err = s.store.view(func(t *tx) error {
@@ -25,7 +49,7 @@ func (s *Server) authenticate(r *http.Request) (p *principal, err error) {
 		return p, err
 	case "bearer":
 		var ok bool
-		if g, ok = s.tokens.open(strings.TrimSpace(credential)); !ok {
+		if g, ok = s.tokens.open(credential); !ok {
 			return nil, &models.Error{Model: "system", Code: http.StatusForbidden, Messages: []string{"Invalid Token"}}
 		}
 	default:

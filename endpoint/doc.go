@@ -16,11 +16,9 @@
 //     one machine, or one profile. They are sealed; holders cannot read them.
 //
 // What it does not do: it keeps nothing on disk, serves no files, has no DHCP, no
-// plugins and no generic object routes, takes no token in a URL, and does not
-// check that workflows, stages and tasks name one another correctly when they are
+// plugins and no generic object routes, and does not check that workflows, stages and tasks name one another correctly when they are
 // stored, but when a machine is given a workflow. Stages hold plain tasks only;
-// there are no work orders and no filters in event registrations. Where DRP leaks
-// (it echoes refused tokens, prints params into patch errors, answers HEAD without
+// there are no work orders. Where DRP leaks (it echoes refused tokens, prints params into patch errors, answers HEAD without
 // a claim), this endpoint does not.
 //
 // With Config.Compat "3.13" it behaves as the last public DRP server does: no

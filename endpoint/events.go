@@ -15,7 +15,7 @@ import (
 // does at the latest with the server.
 func (s *Server) openSocket(w http.ResponseWriter, r *http.Request, p *principal) error {
 	upgrader := websocket.Upgrader{
-		HandshakeTimeout: wsWriteWait,
+		HandshakeTimeout: s.socketTimes.write,
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
 			writeError(w, r, models.NewError("", status, reason.Error()))
 		},
@@ -24,12 +24,14 @@ func (s *Server) openSocket(w http.ResponseWriter, r *http.Request, p *principal
 	if err != nil {
 		return nil // Upgrade has answered
 	}
-	ss := newSession(conn, p)
+	ss := s.newSession(conn, p)
 	s.hub.add(ss)
 	defer s.hub.remove(ss)
-	stop := context.AfterFunc(r.Context(), ss.drop)
+	stop := context.AfterFunc(r.Context(), func() { ss.end(websocket.CloseGoingAway, "the server shuts down") })
 	defer stop()
-	ss.run()
+	if ss.run() == tooSlow {
+		s.log.Warn("websocket dropped", "principal", p.name, "reason", tooSlow)
+	}
 	return nil
 }
 
@@ -62,10 +64,10 @@ func (s *Server) postEvent(w http.ResponseWriter, r *http.Request, p *principal)
 	return nil
 }
 
-// visible says whether who may see the event: who may do what it reports.
-// Events that are not about objects are for everybody.
+// visible says whether who may see the event: who may do what it reports, or has
+// the claim event. Events that are not about objects are for everybody.
 func visible(e *event, who *principal) bool {
-	return !isObject(e.Type) || who.can(e.Type, e.Action, e.Key)
+	return !isObject(e.Type) || who.can(e.Type, e.Action, e.Key) || who.can(e.Type, "event", e.Key)
 }
 
 func isObject(prefix string) bool { return slices.Contains(objectPrefixes, prefix) }

@@ -13,12 +13,15 @@ import (
 	"gitlab.com/rackn/provision/v4/models"
 )
 
-// workServer runs an endpoint until the test ends.
-func workServer(t *testing.T, compat string) (s *Server, stop func()) {
+// workServer runs an endpoint until the test ends, after prepare has changed it.
+func workServer(t *testing.T, compat string, prepare ...func(*Server)) (s *Server, stop func()) {
 	t.Helper()
 	s, err := New(Config{Listen: "127.0.0.1:0", Compat: compat})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, p := range prepare {
+		p(s)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -64,9 +67,7 @@ type socket struct {
 
 func (s *Server) dial(t *testing.T, token string) *socket {
 	t.Helper()
-	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, HandshakeTimeout: 10 * time.Second}
-	url := "wss" + strings.TrimPrefix(s.URL(), "https") + "/api/v3/ws"
-	conn, resp, err := d.Dial(url, http.Header{"Authorization": {"Bearer " + token}})
+	conn, resp, err := s.dialer().Dial(s.wsURL(), http.Header{"Authorization": {"Bearer " + token}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +75,12 @@ func (s *Server) dial(t *testing.T, token string) *socket {
 	t.Cleanup(func() { conn.Close() })
 	return &socket{t, conn}
 }
+
+func (s *Server) dialer() *websocket.Dialer {
+	return &websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, HandshakeTimeout: 30 * time.Second}
+}
+
+func (s *Server) wsURL() string { return "wss" + strings.TrimPrefix(s.URL(), "https") + "/api/v3/ws" }
 
 func (k *socket) say(command string) {
 	k.t.Helper()
@@ -143,7 +150,7 @@ func TestEventsFollowRegistrations(t *testing.T) {
 func TestMalformedCommandsAreAnswered(t *testing.T) {
 	s, _ := workServer(t, "")
 	k := s.dial(t, userToken(t, s))
-	for _, command := range []string{"register profiles", "register a.b", "register ..", "register a.b.c.Eq(1)", "", "nonsense"} {
+	for _, command := range []string{"register profiles", "register a.b", "register ..", "register a.b.c.", "register a.b.c.Eq(1)", "register a.b.c.x=Eq({\"a\":})", "", "nonsense"} {
 		k.say(command)
 		_, e := k.hear()
 		if e.Type != "websocket" || e.Action != "error" {
@@ -203,51 +210,4 @@ func (s *Server) call(t *testing.T, token, method, path, body string) *http.Resp
 	}
 	t.Cleanup(func() { resp.Body.Close() })
 	return resp
-}
-
-// A reader that does not read must neither hold up others nor be kept.
-func TestSlowReaderIsDropped(t *testing.T) {
-	s, _ := workServer(t, "")
-	slow, quick := s.dial(t, userToken(t, s)), s.dial(t, userToken(t, s))
-	slow.say("register profiles.*.big")
-	slow.expect("websocket.register.profiles.*.big")
-	quick.say("register profiles.*.end")
-	quick.expect("websocket.register.profiles.*.end")
-	big, _ := json.Marshal(strings.Repeat("x", 100_000))
-	for range 4 * wsQueue {
-		s.hub.publish(event{Type: "profiles", Action: "update", Key: "big", Object: big})
-		s.hub.mu.Lock()
-		left := len(s.hub.sessions)
-		s.hub.mu.Unlock()
-		if left == 1 {
-			break
-		}
-	}
-	s.putAll(t, &models.Profile{Name: "end"})
-	quick.expect("profiles.create.end")
-	_ = slow.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	for {
-		if _, _, err := slow.conn.ReadMessage(); err != nil {
-			if strings.Contains(err.Error(), "timeout") {
-				t.Error("the slow reader was kept")
-			}
-			return
-		}
-	}
-}
-
-// Serve returns only when the sessions have ended.
-func TestServerEndsSessions(t *testing.T) {
-	s, stop := workServer(t, "")
-	k := s.dial(t, userToken(t, s))
-	k.say("register *.*.*")
-	k.expect("websocket.register.*.*.*")
-	stop()
-	if len(s.hub.sessions) != 0 {
-		t.Errorf("%d sessions left", len(s.hub.sessions))
-	}
-	_ = k.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, _, err := k.conn.ReadMessage(); err == nil {
-		t.Error("the socket is still open")
-	}
 }

@@ -15,25 +15,40 @@ type event = change
 
 // spec is one registration: which types, actions and keys of events to send.
 // Each part is "*" or a comma list, in which \1 means a dot, \2 a comma and \3
-// a star.
-type spec struct{ typ, action, key string }
+// a star. With a filter, it must hold for the event as well.
+type spec struct {
+	typ, action, key string
+	filter           *eventFilter
+}
 
-// parseSpec accepts three parts exactly: a fourth would be a filter, which the
-// endpoint does not have and does not advertise.
-func parseSpec(text string) (spec, bool) {
-	parts := strings.Split(text, ".")
-	if len(parts) != 3 {
-		return spec{}, false
+// parseSpec reads TYPE.ACTION.KEY or TYPE.ACTION.KEY.FILTER. 3.13 has no filters:
+// there, the dots after the second one belong to the key.
+func parseSpec(text string, compat313 bool) (sp spec, ok bool) {
+	most := 4
+	if compat313 {
+		most = 3
+	}
+	parts := strings.SplitN(text, ".", most)
+	if len(parts) < 3 {
+		return sp, false
 	}
 	for _, part := range parts {
 		if strings.TrimSpace(part) == "" {
-			return spec{}, false
+			return sp, false
 		}
 	}
-	return spec{parts[0], parts[1], parts[2]}, true
+	sp = spec{typ: parts[0], action: parts[1], key: parts[2]}
+	if len(parts) == 4 {
+		filter, ok := parseEventFilter(parts[3])
+		sp.filter = &filter
+		return sp, ok
+	}
+	return sp, true
 }
 
-func (sp spec) matches(e *event) bool {
+// names reports whether the registration is for the type, action and key of an
+// event.
+func (sp spec) names(e *event) bool {
 	return inList(e.Type, sp.typ) && inList(e.Action, sp.action) && inList(e.Key, sp.key)
 }
 
@@ -59,14 +74,15 @@ func (h *hub) remove(ss *session) {
 	delete(h.sessions, ss)
 }
 
-// publish queues an event for every session that wants it. It never blocks: a
-// session whose queue is full is dropped.
+// publish queues an event for every session that is registered for it. It never
+// blocks: filters are left to the sessions, and one whose queue is full is dropped.
 func (h *hub) publish(e event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var body []byte
 	for ss := range h.sessions {
-		if !ss.wants(&e) {
+		filters, ok := ss.wants(&e)
+		if !ok {
 			continue
 		}
 		if body == nil {
@@ -75,6 +91,6 @@ func (h *hub) publish(e event) {
 				return // objects are JSON already: this cannot happen
 			}
 		}
-		ss.send(body)
+		ss.send(message{body, filters})
 	}
 }

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"net"
 	"net/http"
+	"slices"
 
 	"gitlab.com/rackn/provision/v4/models"
 )
@@ -26,10 +27,12 @@ func (s *Server) info() *models.Info {
 	addr := s.listener.Addr().(*net.TCPAddr)
 	res := &models.Info{
 		Version: "v4.16.9-muster", Id: "muster", LocalId: "muster", HaId: "muster",
-		Address: addr.IP, ApiPort: addr.Port, Features: features, HaIsActive: true, HaStatus: "Up",
+		Address: addr.IP, ApiPort: addr.Port, Features: slices.Clone(features), HaIsActive: true, HaStatus: "Up",
 	}
 	if s.store.compat313 {
 		res.Version = "v3.13.1000-muster"
+	} else {
+		res.Features = append(res.Features, "websocket-changed-filter")
 	}
 	_ = s.store.view(func(t *tx) error {
 		for _, prefix := range []string{"machines", "profiles", "jobs"} {

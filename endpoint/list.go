@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gitlab.com/rackn/provision/v4/models"
 )
@@ -79,6 +80,9 @@ func (s *Server) parseList(t *tx, prefix string, q url.Values) (o listOptions, e
 		o.sort = append(o.sort, f)
 	}
 	for name, values := range q {
+		if strings.EqualFold(name, "token") && !s.store.compat313 {
+			continue // a credential; 3.13 takes it for a filter
+		}
 		switch name {
 		case "aggregate", "decode", "limit", "offset", "params", "reverse", "slim", "sort":
 			continue

@@ -52,6 +52,8 @@ type Server struct {
 	pepper   []byte // of password hashes
 	counters counters
 
+	socketTimes socketTimes
+
 	active  sync.WaitGroup // requests being answered, websockets included
 	mu      sync.Mutex     // guards closing
 	closing bool
@@ -76,7 +78,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		log: cfg.Logger, store: newStore(cfg.Compat == "3.13"), listener: listener,
-		pepper: []byte(rand.Text()),
+		pepper: []byte(rand.Text()), socketTimes: defaultSocketTimes,
 	}
 	if err := s.prepare(cfg.Listen); err != nil {
 		return nil, errors.Join(err, listener.Close())

@@ -5,98 +5,150 @@ import (
 	"encoding/json"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
 const (
-	wsQueue     = 256              // messages that wait for one slow reader
-	wsReadLimit = 4096             // bytes of one command
-	wsMaxSpecs  = 1024             // registrations of one session
-	wsWriteWait = 10 * time.Second // for one message
-	wsPingEvery = 54 * time.Second
-	wsPongWait  = 60 * time.Second
+	wsQueue      = 256      // messages that wait for one slow reader
+	wsQueueBytes = 64 << 20 // of these messages, unless it is only one
+	wsReadLimit  = 16 << 10 // bytes of one command
+	wsMaxSpecs   = 1024     // registrations of one session
+	wsMaxFilters = 64       // of these, with a filter
+
+	tooSlow = "events are read too slowly"
 
 	registerCmd   = "register "
 	deregisterCmd = "deregister "
 )
 
+// socketTimes are the time limits of websockets.
+type socketTimes struct {
+	ping    time.Duration // between two pings
+	pong    time.Duration // without a sign of life of the client
+	write   time.Duration // for one message to leave
+	goodbye time.Duration // for the last message to leave and be answered
+}
+
+var defaultSocketTimes = socketTimes{
+	ping: 54 * time.Second, pong: 60 * time.Second, write: 10 * time.Second, goodbye: time.Second,
+}
+
+// message waits to be sent. It is sent if one of its filters holds, or at once if
+// it has none.
+type message struct {
+	body    []byte
+	filters []eventFilter
+}
+
 // session is one websocket. Authorization is by what the token allowed when the
 // socket was opened, checked again for every event.
 type session struct {
-	conn  *websocket.Conn
-	who   *principal
-	queue chan []byte
-	gone  chan struct{}
-	once  sync.Once
+	conn      *websocket.Conn
+	who       *principal
+	times     socketTimes
+	compat313 bool
+	queue     chan message
+	queued    atomic.Int64 // bytes in queue
+
+	once   sync.Once
+	gone   chan struct{} // closed when the session is to end
+	code   int           // what the client is told then, set before gone is closed
+	reason string
+	cutter *time.Timer // ends the connection if the client does not listen
 
 	mu    sync.Mutex
 	specs map[string]spec
 }
 
-func newSession(conn *websocket.Conn, who *principal) *session {
+func (s *Server) newSession(conn *websocket.Conn, who *principal) *session {
 	return &session{
-		conn:  conn,
-		who:   who,
-		queue: make(chan []byte, wsQueue),
-		gone:  make(chan struct{}),
-		specs: map[string]spec{},
+		conn:      conn,
+		who:       who,
+		times:     s.socketTimes,
+		compat313: s.store.compat313,
+		queue:     make(chan message, wsQueue),
+		gone:      make(chan struct{}),
+		specs:     map[string]spec{},
 	}
 }
 
-// drop ends the session; it may be called more than once and never blocks. It
-// closes the connection below TLS, which would first say goodbye to a reader that
-// may not listen.
-func (ss *session) drop() {
+// end ends the session; only the first call counts, and it never blocks. The
+// client is told code and reason in a close frame, if it reads within the time
+// for goodbye.
+func (ss *session) end(code int, reason string) {
 	ss.once.Do(func() {
+		ss.code, ss.reason = code, reason
+		ss.cutter = time.AfterFunc(ss.times.goodbye, ss.cut)
 		close(ss.gone)
-		conn := ss.conn.NetConn()
-		if secure, ok := conn.(*tls.Conn); ok {
-			conn = secure.NetConn()
-		}
-		conn.Close()
 	})
+}
+
+// cut closes the connection below TLS, which would first say goodbye to a reader
+// that may not listen.
+func (ss *session) cut() {
+	conn := ss.conn.NetConn()
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	conn.Close()
 }
 
 // send queues a message. A reader so slow that the queue is full is dropped: it
 // could not know what it missed, and must read everything again anyway.
-func (ss *session) send(body []byte) {
-	select {
-	case ss.queue <- body:
-	default:
-		ss.drop()
+func (ss *session) send(m message) {
+	n := int64(len(m.body))
+	if sum := ss.queued.Add(n); sum <= wsQueueBytes || sum == n {
+		select {
+		case ss.queue <- m:
+			return
+		default:
+		}
 	}
+	ss.queued.Add(-n)
+	ss.end(websocket.CloseTryAgainLater, tooSlow)
 }
 
-// wants says whether a registration of the session asks for the event and its
-// token allows it.
-func (ss *session) wants(e *event) bool {
+// wants says whether a registration of the session asks for the event, and its
+// token allows it. If filters is not empty, one of them must hold as well.
+func (ss *session) wants(e *event) (filters []eventFilter, ok bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	for _, sp := range ss.specs {
-		if sp.matches(e) {
-			return visible(e, ss.who)
+		switch {
+		case !sp.names(e):
+		case !visible(e, ss.who):
+			return nil, false
+		case sp.filter == nil:
+			return nil, true
+		default:
+			filters = append(filters, *sp.filter)
 		}
 	}
-	return false
+	return filters, len(filters) > 0
 }
 
-// run serves the session until either side ends it.
-func (ss *session) run() {
+// run serves the session until either side ends it. It returns what the server
+// had against it, "" if it was the client that left.
+func (ss *session) run() (reason string) {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
 		ss.write()
 	}()
 	ss.read()
-	ss.drop()
+	ss.end(websocket.CloseNoStatusReceived, "")
+	ss.cut()
 	<-written
+	ss.cutter.Stop()
+	return ss.reason
 }
 
 func (ss *session) read() {
 	ss.conn.SetReadLimit(wsReadLimit)
-	extend := func(string) error { return ss.conn.SetReadDeadline(time.Now().Add(wsPongWait)) }
+	extend := func(string) error { return ss.conn.SetReadDeadline(time.Now().Add(ss.times.pong)) }
 	_ = extend("")
 	ss.conn.SetPongHandler(extend)
 	for {
@@ -110,21 +162,60 @@ func (ss *session) read() {
 }
 
 func (ss *session) write() {
-	ping := time.NewTicker(wsPingEvery)
+	ping := time.NewTicker(ss.times.ping)
 	defer ping.Stop()
-	defer ss.drop()
 	for {
 		kind, body := websocket.TextMessage, []byte(nil)
 		select {
-		case <-ss.gone:
+		case <-ss.gone: // before what is queued
+			ss.sayGoodbye()
 			return
-		case body = <-ss.queue:
+		default:
+		}
+		select {
+		case <-ss.gone:
+			continue
+		case m := <-ss.queue:
+			ss.queued.Add(-int64(len(m.body)))
+			if !ss.passes(m) {
+				continue
+			}
+			body = m.body
 		case <-ping.C:
 			kind = websocket.PingMessage
 		}
-		if ss.conn.SetWriteDeadline(time.Now().Add(wsWriteWait)) != nil || ss.conn.WriteMessage(kind, body) != nil {
+		if ss.conn.SetWriteDeadline(time.Now().Add(ss.times.write)) != nil || ss.conn.WriteMessage(kind, body) != nil {
+			ss.cut()
 			return
 		}
+	}
+}
+
+// passes reports whether a filter of the message holds. It gives up when the
+// session ends: filters are the client's, and can be costly.
+func (ss *session) passes(m message) bool {
+	for _, f := range m.filters {
+		select {
+		case <-ss.gone:
+			return false
+		default:
+		}
+		if f.holds(m.body) {
+			return true
+		}
+	}
+	return len(m.filters) == 0
+}
+
+// sayGoodbye sends the close frame. The client's answer, or the cutter, ends the
+// connection then: closing it at once could destroy the frame on its way.
+func (ss *session) sayGoodbye() {
+	if ss.reason == "" {
+		return // the client left first
+	}
+	text := websocket.FormatCloseMessage(ss.code, ss.reason)
+	if ss.conn.WriteControl(websocket.CloseMessage, text, time.Now().Add(ss.times.goodbye)) != nil {
+		ss.cut()
 	}
 }
 
@@ -149,21 +240,27 @@ func (ss *session) command(text string) {
 	}
 	answer := event{Time: time.Now(), Type: "websocket", Action: action, Key: key}
 	if !ok {
-		answer.Object = json.RawMessage(`"expected register or deregister and TYPE.ACTION.KEY"`)
+		answer.Object = json.RawMessage(`"expected register or deregister and TYPE.ACTION.KEY or TYPE.ACTION.KEY.FILTER"`)
 	}
 	if body, err := json.Marshal(answer); err == nil {
-		ss.send(body)
+		ss.send(message{body: body})
 	}
 }
 
 func (ss *session) register(text string) bool {
-	sp, ok := parseSpec(text)
+	sp, ok := parseSpec(text, ss.compat313)
 	if !ok {
 		return false
 	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if len(ss.specs) >= wsMaxSpecs {
+	filters := 0
+	for _, other := range ss.specs {
+		if other.filter != nil {
+			filters++
+		}
+	}
+	if len(ss.specs) >= wsMaxSpecs || sp.filter != nil && filters >= wsMaxFilters {
 		return false
 	}
 	ss.specs[text] = sp
