@@ -14,6 +14,7 @@ require (
 	github.com/spf13/pflag v1.0.9
 	github.com/xeipuuv/gojsonschema v1.2.0
 	gitlab.com/rackn/jp v0.10.0
+	gitlab.com/rackn/logger v1.3.1
 	gitlab.com/rackn/provision/v4 v4.16.9
 	golang.org/x/crypto v0.45.0
 	golang.org/x/sync v0.18.0
@@ -63,7 +64,6 @@ require (
 	github.com/yusufpapurcu/wmi v1.2.4 // indirect
 	gitlab.com/rackn/godmi v0.6.3 // indirect
 	gitlab.com/rackn/gohai v0.7.16 // indirect
-	gitlab.com/rackn/logger v1.3.1 // indirect
 	gitlab.com/rackn/rofs v0.6.2 // indirect
 	gitlab.com/rackn/seekable-zstd v0.9.0 // indirect
 	gitlab.com/rackn/simplecache v0.1.0 // indirect

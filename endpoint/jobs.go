@@ -2,15 +2,23 @@ package endpoint
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	puuid "github.com/pborman/uuid"
 	"gitlab.com/rackn/provision/v4/models"
 )
+
+// maxRetryWait bounds how long a runner waits for a task to be tried again.
+const maxRetryWait = time.Minute
+
+// tooSoon is how long a runner has to wait for a task that is to be tried again.
+type tooSoon time.Duration
+
+func (t tooSoon) Error() string { return "retry after " + time.Duration(t).String() }
 
 // postJob answers POST /jobs, by which a runner asks for its next task: 201
 // with a new job, 202 with the incomplete one to be continued, or 204 when
@@ -32,13 +40,24 @@ func (s *Server) postJob(w http.ResponseWriter, r *http.Request, p *principal) e
 	}
 	var job *models.Job
 	status := http.StatusNoContent
-	err = s.store.update(p.name, func(t *tx) error {
-		if job, status, err = s.life.next(t, want); err != nil || job == nil {
+	for waited := false; ; waited = true {
+		err = s.store.update(p.name, func(t *tx) error {
+			if job, status, err = s.life.next(t, want, waited); err != nil || job == nil {
+				return err
+			}
+			job.Token, err = s.jobToken(t, job)
 			return err
+		})
+		soon, ok := errors.AsType[tooSoon](err)
+		if !ok {
+			break
 		}
-		job.Token, err = s.jobToken(t, job)
-		return err
-	})
+		select {
+		case <-time.After(min(time.Duration(soon), maxRetryWait)):
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -58,8 +77,11 @@ func (s *Server) postJob(w http.ResponseWriter, r *http.Request, p *principal) e
 }
 
 // next finds what the machine has to do next and stores the job for it. It
-// returns no job if there is nothing to do here and now.
-func (l *lifecycle) next(t *tx, want *models.Job) (*models.Job, int, error) {
+// returns no job if there is nothing to do here and now. The position in the task
+// list moves only here: a finished job is left behind when its runner asks for
+// the next one, as in DRP. If a failed task is not yet to be tried again, next
+// changes nothing and returns tooSoon, unless the runner has waited.
+func (l *lifecycle) next(t *tx, want *models.Job, waited bool) (*models.Job, int, error) {
 	obj, ok := t.get("machines", want.Machine.String())
 	if !ok {
 		return nil, 0, refuse(want, "Machine %s does not exist", want.Machine)
@@ -71,76 +93,82 @@ func (l *lifecycle) next(t *tx, want *models.Job) (*models.Job, int, error) {
 	if !m.Runnable {
 		return nil, 0, conflict(want, "Machine "+m.Name+" is not runnable")
 	}
-	if old := currentJob(t, m); old != nil {
-		switch old.State {
-		case models.JOB_CREATED, models.JOB_RUNNING:
-			return nil, 0, conflict(want, "Machine "+m.Name+" already has running or created job "+old.Key())
-		case models.JOB_INCOMPLETE:
-			if atPosition(m, old) {
-				return old, http.StatusAccepted, nil
+	debug := t.taskDebug(m.Key())
+	for last := currentJob(t, m); ; {
+		why := &models.Error{Model: "jobs"}
+		made := m.CreateJobFrom(l.log, &models.Job{Machine: m.Uuid, Context: want.Context}, last, m, nil, debug, why)
+		if made.SaveCurrent {
+			if err := l.moveJob(t, last); err != nil {
+				return nil, 0, err
 			}
 		}
-	}
-	ready, err := l.enterStages(t, m)
-	if err != nil || !ready {
-		return nil, http.StatusNoContent, err
-	}
-	job, err := l.start(t, m)
-	return job, http.StatusCreated, err
-}
-
-// enterStages takes the machine over the stage entries at its position and says
-// whether a task comes next. At a stage with another boot environment it stops:
-// the machine has to boot into that first, upon which its runner asks again.
-func (l *lifecycle) enterStages(t *tx, m *models.Machine) (bool, error) {
-	at := max(m.CurrentTask, 0)
-	booted := true
-	for ; at < len(m.Tasks) && booted; at++ {
-		name, isStage := strings.CutPrefix(m.Tasks[at], stageEntry)
-		if !isStage {
-			break
+		switch {
+		case why.Code == http.StatusConflict:
+			return nil, 0, why
+		case why.Code == http.StatusAccepted:
+			return made.Job, why.Code, nil
+		case made.Stop:
+			m.Runnable = false
+			return nil, http.StatusNoContent, l.moveMachine(t, m)
+		case why.Code == http.StatusNoContent:
+			return nil, why.Code, l.moveMachine(t, m)
 		}
-		m.Stage = name
-		if obj, ok := t.get("stages", name); ok {
-			if env := obj.(*models.Stage).BootEnv; env != "" && env != m.BootEnv {
-				m.BootEnv, booted = env, false
+		if made.Delay > 0 && !waited {
+			return nil, 0, tooSoon(made.Delay)
+		}
+		kind, name := m.EntryAt(m.CurrentTask)
+		if serverSide(kind) {
+			on, err := l.enter(t, m, kind, name, want.Context)
+			if err != nil || !on {
+				return nil, http.StatusNoContent, errors.Join(err, l.moveMachine(t, m))
 			}
+			last = passed(m, made.Previous)
+			continue
 		}
+		if err := l.start(t, m, made.Job, made.Skip); err != nil || !made.Skip {
+			return made.Job, http.StatusCreated, err
+		}
+		last = made.Job
 	}
-	if at == m.CurrentTask {
-		return at < len(m.Tasks), nil
-	}
-	m.CurrentTask = at
-	return booted && at < len(m.Tasks), l.moveMachine(t, m)
 }
 
-// start makes the job for the task at the machine's position.
-func (l *lifecycle) start(t *tx, m *models.Machine) (*models.Job, error) {
-	obj, ok := t.get("tasks", m.Tasks[m.CurrentTask])
-	if !ok {
-		return nil, refuse(m, "Task %s does not exist", m.Tasks[m.CurrentTask])
+// start stores the job for the entry at the machine's position: a task or, for
+// the runner alone to act on, a chroot.
+func (l *lifecycle) start(t *tx, m *models.Machine, job *models.Job, skip bool) error {
+	if err := t.checkEntry(m, job.Task); err != nil {
+		return err
 	}
-	task := obj.(*models.Task)
-	job := &models.Job{
-		Uuid: puuid.Parse(uuid.NewString()), Previous: m.CurrentJob, Machine: m.Uuid,
-		Task: task.Name, Stage: m.Stage, Workflow: m.Workflow, BootEnv: m.BootEnv, Context: m.Context,
-		State: models.JOB_CREATED, StartTime: time.Now().UTC(), Current: true,
-		CurrentIndex: m.CurrentTask, NextIndex: m.CurrentTask + 1,
-		ExtraClaims: extraClaims(t, task),
+	kind, name := m.EntryAt(m.CurrentTask)
+	if kind == models.TASK {
+		job.Task = name
 	}
+	if rec := t.record("tasks", job.Task); rec != nil {
+		job.ExtraClaims = extraClaims(t, rec.head.(*models.Task))
+	}
+	if kind == models.CHROOT || skip {
+		finishAtOnce(job)
+	}
+	job.Current = true
 	job.Fill()
 	if old := currentJob(t, m); old != nil && old.Current {
 		old.Current = false
-		if err := t.put(old); err != nil {
-			return nil, err
+		if err := l.moveJob(t, old); err != nil {
+			return err
 		}
 	}
-	if err := t.put(job); err != nil {
-		return nil, err
+	if err := l.moveJob(t, job); err != nil {
+		return err
 	}
 	m.CurrentJob = job.Uuid
-	m.JobState, m.JobExitState, m.JobResultErrors = job.State, "", []string{}
-	return job, l.moveMachine(t, m)
+	m.JobState, m.JobExitState, m.JobResultErrors = job.State, job.ExitState, []string{}
+	return l.moveMachine(t, m)
+}
+
+// moveJob stores a job that the server itself makes or changes.
+func (l *lifecycle) moveJob(t *tx, j *models.Job) error {
+	l.byServer = true
+	defer func() { l.byServer = false }()
+	return t.put(j)
 }
 
 func extraClaims(t *tx, task *models.Task) []*models.Claim {
@@ -156,7 +184,7 @@ func extraClaims(t *tx, task *models.Task) []*models.Claim {
 // job is called for every change of a job: it checks that the state may change
 // so, and lets the machine follow.
 func (l *lifecycle) job(t *tx, o, n *models.Job) error {
-	if o == nil {
+	if o == nil || l.byServer {
 		return nil
 	}
 	if o.State != n.State && !slices.Contains(jobMoves[o.State], n.State) {
@@ -173,16 +201,35 @@ func (l *lifecycle) job(t *tx, o, n *models.Job) error {
 	if !puuid.Equal(m.CurrentJob, n.Uuid) {
 		return nil
 	}
-	if atPosition(m, n) && o.State != n.State {
-		switch n.State {
-		case models.JOB_FINISHED:
-			m.CurrentTask = n.NextIndex
-		case models.JOB_FAILED:
-			m.Runnable = false
+	m.JobState, m.JobExitState, m.JobResultErrors = n.State, n.ExitState, n.ResultErrors
+	if o.State != n.State && atPosition(m, n) {
+		if err := l.followJob(t, m, n); err != nil {
+			return err
 		}
 	}
-	m.JobState, m.JobExitState, m.JobResultErrors = n.State, n.ExitState, n.ResultErrors
 	return l.moveMachine(t, m)
+}
+
+// followJob decides whether the machine goes on after a job of its task list has
+// changed its state. A runner that fails, reboots, stops or powers off, or leaves
+// a task incomplete has said itself that the machine is not runnable.
+func (l *lifecycle) followJob(t *tx, m *models.Machine, j *models.Job) error {
+	debug := t.taskDebug(m.Key())
+	switch j.State {
+	case models.JOB_FINISHED:
+		m.Runnable = m.Runnable && !debug.SingleStep
+	case models.JOB_FAILED:
+		handled, expand := m.HandleFailure(debug, j)
+		m.Runnable = handled && !debug.SingleStep
+		if expand {
+			tasks, err := t.expandTasks(m, m.Tasks)
+			if err != nil {
+				return err
+			}
+			m.Tasks = tasks
+		}
+	}
+	return nil
 }
 
 // jobMoves says which state may follow which. A runner that comes back fails
@@ -197,7 +244,7 @@ var jobMoves = map[string][]string{
 // not if the workflow was changed or started anew while the job ran.
 func atPosition(m *models.Machine, j *models.Job) bool {
 	return m.CurrentTask == j.CurrentIndex && m.Workflow == j.Workflow &&
-		j.CurrentIndex < len(m.Tasks) && m.Tasks[j.CurrentIndex] == j.Task
+		j.CurrentIndex < len(m.Tasks) && strings.TrimPrefix(m.Tasks[j.CurrentIndex], "task:") == j.Task
 }
 
 func currentJob(t *tx, m *models.Machine) *models.Job {
@@ -206,8 +253,4 @@ func currentJob(t *tx, m *models.Machine) *models.Job {
 		return nil
 	}
 	return obj.(*models.Job)
-}
-
-func conflict(m models.Model, msg string) error {
-	return &models.Error{Model: m.Prefix(), Key: m.Key(), Type: "Conflict", Code: http.StatusConflict, Messages: []string{msg}}
 }

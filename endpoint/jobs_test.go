@@ -127,6 +127,7 @@ func TestWorkflowExpandsAndClears(t *testing.T) {
 		t.Errorf("set: got %v at %d, complete %v, runnable %v", m.Tasks, m.CurrentTask, m.WorkflowComplete, m.Runnable)
 	}
 	b.finish(b.next(http.StatusCreated))
+	b.next(http.StatusCreated)
 	if m = b.set(func(m *models.Machine) { m.Workflow = "long" }); m.CurrentTask != 2 {
 		t.Errorf("same again: got CurrentTask %d, want 2", m.CurrentTask)
 	}
@@ -141,7 +142,7 @@ func TestWorkflowExpandsAndClears(t *testing.T) {
 
 func TestMachineChangesThatAreRefused(t *testing.T) {
 	b := newBench(t)
-	b.putAll(t, &models.Stage{Name: "odd", Tasks: []string{"chroot:/mnt"}}, &models.Workflow{Name: "odd", Stages: []string{"odd"}})
+	b.putAll(t, &models.Stage{Name: "odd", Tasks: []string{"action:lights:blink"}}, &models.Workflow{Name: "odd", Stages: []string{"odd"}})
 	b.set(func(m *models.Machine) { m.Workflow = "short" })
 	b.finish(b.next(http.StatusCreated))
 	for want, change := range map[string]func(*models.Machine){
@@ -149,7 +150,7 @@ func TestMachineChangesThatAreRefused(t *testing.T) {
 		"Cannot remove tasks":          func(m *models.Machine) { m.Tasks = nil },
 		"Cannot change tasks":          func(m *models.Machine) { m.Tasks = []string{"stage:aa", "t2", "t1"} },
 		"Can not change stages":        func(m *models.Machine) { m.Stage = "bb" },
-		"chroot:/mnt is not supported": func(m *models.Machine) { m.Workflow = "odd" },
+		"action:lights:blink is not supported": func(m *models.Machine) { m.Workflow = "odd" },
 		"Work orders":                  func(m *models.Machine) { m.WorkOrderMode = true },
 		"nowhere":                      func(m *models.Machine) { m.Workflow = "nowhere" },
 	} {
@@ -195,6 +196,7 @@ func TestJobsRunTheTaskList(t *testing.T) {
 		t.Errorf("got %+v", j3)
 	}
 	b.finish(j3)
+	b.next(http.StatusNoContent)
 	if m := b.set(nil); !m.WorkflowComplete || m.CurrentTask != 5 || m.JobState != models.JOB_FINISHED || m.CurrentJob.String() != j3.Key() {
 		t.Errorf("got %+v", m)
 	}

@@ -129,8 +129,13 @@ func (s *Server) putObject(prefix string) handler {
 		if err != nil {
 			return err
 		}
+		force, err := flag(r.URL.Query(), "force")
+		if err != nil {
+			return err
+		}
 		var rec *record
 		err = s.store.update(p.name, func(t *tx) error {
+			t.force = force
 			old, err := t.writable(p, prefix, r.PathValue("key"), "update")
 			if err != nil {
 				return err

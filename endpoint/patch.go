@@ -17,9 +17,14 @@ func (s *Server) patchObject(prefix string) handler {
 		if err != nil {
 			return err
 		}
+		force, err := flag(r.URL.Query(), "force")
+		if err != nil {
+			return err
+		}
 		ops, badPatch := parsePatch(body)
 		var rec *record
 		err = s.store.update(p.name, func(t *tx) error {
+			t.force = force
 			old, err := t.writable(p, prefix, key, ops.claims("")...)
 			if err == nil {
 				err = old.patchable(p, badPatch, (*opError).onObject)

@@ -18,6 +18,7 @@ type tx struct {
 	principal string
 	readOnly  bool
 	passwords bool           // the password hash of a user may change
+	force     bool           // the client insists, by ?force=true
 	staged    map[id]*record // nil record: deleted
 	saved     map[id]bool    // staged by the server itself
 	order     []id

@@ -11,7 +11,7 @@ type work struct {
 func newWork(st *store) *work {
 	w := &work{
 		hub:  &hub{sessions: map[*session]struct{}{}},
-		life: &lifecycle{},
+		life: newLifecycle(),
 		logs: &jobLogs{logs: map[string][]byte{}},
 	}
 	st.beforePut = w.life.beforePut

@@ -2,10 +2,13 @@ package endpoint
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"slices"
 	"strings"
 
+	"gitlab.com/rackn/logger"
 	"gitlab.com/rackn/provision/v4/models"
 )
 
@@ -21,14 +24,22 @@ const stageEntry = "stage:"
 //     CurrentTask to -1.
 //   - Clearing Workflow clears Tasks; Stage and BootEnv stay.
 //   - WorkflowComplete is CurrentTask >= len(Tasks), always, so a machine
-//     without tasks is complete.
-//   - Runnable is left alone, but for a failed job, which sets it to false.
+//     without tasks is complete. The last task is left behind when the runner
+//     asks for another.
+//   - Runnable is left alone, but for a failed job, a stage with another boot
+//     environment, and the params of taskDebug.
 //   - A JobState "failed" is cleared when the task list begins anew or changes:
 //     no job of the new list has failed yet.
 type lifecycle struct {
-	// byJob is true while a job moves its machine. Only the holder of the
-	// store's lock touches it.
-	byJob bool
+	// log gets what DRP's own rules have to say; nobody reads it.
+	log logger.Logger
+	// byJob is true while a job moves its machine, and byServer while the server
+	// changes a job. Only the holder of the store's lock touches them.
+	byJob, byServer bool
+}
+
+func newLifecycle() *lifecycle {
+	return &lifecycle{log: logger.New(log.New(io.Discard, "", 0)).Log("")}
 }
 
 func (l *lifecycle) beforePut(t *tx, old, new models.Model) error {
@@ -65,11 +76,11 @@ func (l *lifecycle) machine(t *tx, o, n *models.Machine) error {
 	case o.Workflow != n.Workflow:
 		err = startWorkflow(t, n)
 	case o.Stage != n.Stage:
-		err = startStage(t, n)
+		err = startStage(t, o, n)
 	case o.CurrentTask != n.CurrentTask:
 		err = restart(o, n)
 	case !slices.Equal(o.Tasks, n.Tasks):
-		err = changeTasks(o, n)
+		err = changeTasks(t, o, n)
 	}
 	n.WorkflowComplete = n.CurrentTask >= len(n.Tasks)
 	return err
@@ -106,32 +117,55 @@ func startWorkflow(t *tx, n *models.Machine) error {
 			return refuse(n, "Workflow %s does not exist", n.Workflow)
 		}
 		for _, name := range m.(*models.Workflow).Stages {
-			own, err := stageTasks(t, n, name)
+			own, err := workflowEntry(t, n, name)
 			if err != nil {
 				return err
 			}
-			tasks = append(append(tasks, stageEntry+name), own...)
+			tasks = append(tasks, own...)
+		}
+	}
+	tasks, err := t.expandTasks(n, tasks)
+	begin(n, tasks)
+	return err
+}
+
+// workflowEntry returns what an entry of a workflow adds to the task list: of a
+// stage the stage itself and its tasks. DRP 4 also takes entries such as task:T
+// and context:C there.
+func workflowEntry(t *tx, n *models.Machine, name string) ([]string, error) {
+	if strings.Contains(name, ":") {
+		return []string{name}, nil
+	}
+	tasks, err := stageTasks(t, n, name)
+	return append([]string{stageEntry + name}, tasks...), err
+}
+
+// startStage is the old way of giving a machine work, without a workflow. A stage
+// with another boot environment stops the machine, which has to boot first.
+func startStage(t *tx, o, n *models.Machine) error {
+	if n.Workflow != "" {
+		return refuse(n, "Can not change stages while in workflow %s", n.Workflow)
+	}
+	if o.CurrentTask < len(o.Tasks) && !t.force {
+		return refuse(n, "Can not change stages with pending tasks unless forced")
+	}
+	tasks, err := stageTasks(t, n, n.Stage)
+	if err != nil {
+		return err
+	}
+	if tasks, err = t.expandTasks(n, tasks); err != nil {
+		return err
+	}
+	if rec := t.record("stages", n.Stage); rec != nil {
+		if env := rec.head.(*models.Stage).BootEnv; env != "" && env != n.BootEnv {
+			n.BootEnv, n.Runnable = env, false
 		}
 	}
 	begin(n, tasks)
 	return nil
 }
 
-// startStage is the old way of giving a machine work, without a workflow.
-func startStage(t *tx, n *models.Machine) error {
-	if n.Workflow != "" {
-		return refuse(n, "Can not change stages while in workflow %s", n.Workflow)
-	}
-	tasks, err := stageTasks(t, n, n.Stage)
-	if err != nil {
-		return err
-	}
-	begin(n, tasks)
-	return nil
-}
-
-// stageTasks returns the task list of a stage. Entries of a kind that the
-// endpoint cannot run are refused here, where somebody sees the answer.
+// stageTasks returns the task list of a stage.
 func stageTasks(t *tx, n *models.Machine, name string) ([]string, error) {
 	m, ok := t.get("stages", name)
 	if !ok {
@@ -140,16 +174,53 @@ func stageTasks(t *tx, n *models.Machine, name string) ([]string, error) {
 		}
 		return nil, refuse(n, "Stage %s does not exist", name)
 	}
-	tasks := m.(*models.Stage).Tasks
-	for _, task := range tasks {
-		if strings.Contains(task, ":") {
-			return nil, refuse(n, "Stage %s: task list entry %s is not supported", name, task)
+	return m.(*models.Stage).Tasks, nil
+}
+
+// expandTasks checks a task list and puts the prerequisites of its tasks before
+// them, each once in a boot environment. Entries that the endpoint cannot act on
+// are refused here, where somebody sees the answer.
+func (t *tx) expandTasks(m *models.Machine, list []string) ([]string, error) {
+	tasks, here := []string{}, map[string]bool{}
+	var add func(entry string, before int) error
+	add = func(entry string, before int) error {
+		if err := t.checkEntry(m, entry); err != nil {
+			return err
 		}
-		if _, ok := t.get("tasks", task); !ok {
-			return nil, refuse(n, "Stage %s: task %s does not exist", name, task)
+		if before > len(t.s.objects["tasks"]) {
+			return refuse(m, "Task %s has itself as a prerequisite", entry)
+		}
+		kind, name := (&models.TaskState{Tasks: []string{entry}}).EntryAt(0)
+		if kind == models.BOOTENV || kind == models.STAGE && t.bootsElsewhere(name) {
+			clear(here)
+		}
+		if kind == models.TASK {
+			entry = name
+			for _, need := range t.record("tasks", name).head.(*models.Task).Prerequisites {
+				if here[need] {
+					continue
+				}
+				if err := add(need, before+1); err != nil {
+					return err
+				}
+			}
+			here[name] = true
+		}
+		tasks = append(tasks, entry)
+		return nil
+	}
+	for _, entry := range list {
+		if err := add(entry, 0); err != nil {
+			return nil, err
 		}
 	}
 	return tasks, nil
+}
+
+// bootsElsewhere says whether a stage names a boot environment.
+func (t *tx) bootsElsewhere(stage string) bool {
+	rec := t.record("stages", stage)
+	return rec != nil && rec.head.(*models.Stage).BootEnv != ""
 }
 
 // begin gives the machine a new task list.
@@ -159,6 +230,7 @@ func begin(n *models.Machine, tasks []string) {
 	if len(tasks) == 0 {
 		n.CurrentTask = 0
 	}
+	n.RetryTaskAttempt, n.TaskErrorStacks = 0, []*models.TaskStack{}
 	forgetFailure(n)
 }
 
@@ -173,13 +245,18 @@ func restart(o, n *models.Machine) error {
 }
 
 // changeTasks is a client editing the task list: what has run or runs stays.
-func changeTasks(o, n *models.Machine) error {
+func changeTasks(t *tx, o, n *models.Machine) error {
 	past := o.Tasks[:min(o.CurrentTask+1, len(o.Tasks))]
 	if len(n.Tasks) < len(past) {
 		return refuse(n, "Cannot remove tasks that have already executed or are already executing")
 	}
 	if !slices.Equal(past, n.Tasks[:len(past)]) {
 		return refuse(n, "Cannot change tasks that have already executed or are executing")
+	}
+	for _, entry := range n.Tasks[len(past):] {
+		if err := t.checkEntry(n, entry); err != nil {
+			return err
+		}
 	}
 	if o.CurrentTask == -1 || len(o.Tasks) == 0 {
 		begin(n, n.Tasks)
