@@ -146,13 +146,13 @@ func TestMachineChangesThatAreRefused(t *testing.T) {
 	b.set(func(m *models.Machine) { m.Workflow = "short" })
 	b.finish(b.next(http.StatusCreated))
 	for want, change := range map[string]func(*models.Machine){
-		"without running jobs":         func(m *models.Machine) { m.CurrentTask = 3 },
-		"Cannot remove tasks":          func(m *models.Machine) { m.Tasks = nil },
-		"Cannot change tasks":          func(m *models.Machine) { m.Tasks = []string{"stage:aa", "t2", "t1"} },
-		"Can not change stages":        func(m *models.Machine) { m.Stage = "bb" },
+		"without running jobs":                 func(m *models.Machine) { m.CurrentTask = 3 },
+		"Cannot remove tasks":                  func(m *models.Machine) { m.Tasks = nil },
+		"Cannot change tasks":                  func(m *models.Machine) { m.Tasks = []string{"stage:aa", "t2", "t1"} },
+		"Can not change stages":                func(m *models.Machine) { m.Stage = "bb" },
 		"action:lights:blink is not supported": func(m *models.Machine) { m.Workflow = "odd" },
-		"Work orders":                  func(m *models.Machine) { m.WorkOrderMode = true },
-		"nowhere":                      func(m *models.Machine) { m.Workflow = "nowhere" },
+		"Work orders":                          func(m *models.Machine) { m.WorkOrderMode = true },
+		"nowhere":                              func(m *models.Machine) { m.Workflow = "nowhere" },
 	} {
 		_, err := b.machine(change)
 		e, ok := err.(*models.Error)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pborman/uuid"
 	"gitlab.com/rackn/provision/v4/models"
 
 	"muster/lab"
@@ -57,7 +58,7 @@ func TestFailedTaskStopsTheMachineUntilItIsRunnableAgain(t *testing.T) {
 	}
 	st.patch(m, func(m *models.Machine) { m.Runnable = true })
 	st.await(m, complete)
-	if jobs, _ := st.jobs(m); jobs["s2-1"].State != models.JOB_FINISHED || jobs["s1-1"].Previous.String() != "" {
+	if jobs, _ := st.jobs(m); jobs["s2-1"].State != models.JOB_FINISHED || jobs["s1-1"].Previous.String() != uuid.NIL.String() {
 		t.Errorf("got %+v, and the first task after %q", jobs["s2-1"], jobs["s1-1"].Previous)
 	}
 }
