@@ -64,6 +64,11 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 // readBody returns the compact JSON of the request's body. An empty body is
 // nil and stands for no value.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return readBodyUpTo(w, r, maxBody)
+}
+
+// readBodyUpTo is readBody with a limit in bytes.
+func readBodyUpTo(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
@@ -72,7 +77,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	limit := http.NewResponseController(w)
 	_ = limit.SetReadDeadline(time.Now().Add(readTime))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	_ = limit.SetReadDeadline(time.Time{})
 	if err != nil {
 		return nil, badRequest("Cannot read the body: " + err.Error())

@@ -22,6 +22,9 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 	if m, ok := head.(*models.Machine); ok && m.Locked && t.byUser() && old != nil && old.head.(*models.Machine).Locked {
 		return nil, locked(old)
 	}
+	if err := t.mayWrite(old); err != nil {
+		return nil, err
+	}
 	t.stamp(head, old)
 	rec := &record{key: head.Key(), head: head, params: params}
 	if err := t.check(rec, old); err != nil {
@@ -94,6 +97,9 @@ func setDefaults(head models.Model) {
 
 // stamp sets the fields that belong to the server, whatever the client sent.
 func (t *tx) stamp(head models.Model, old *record) {
+	if b, ok := head.(models.Bundler); ok {
+		b.SetBundle(t.packing)
+	}
 	a, ok := head.(models.Accessor)
 	if !ok {
 		return
@@ -106,7 +112,7 @@ func (t *tx) stamp(head models.Model, old *record) {
 			u.PasswordHash = old.head.(*models.User).PasswordHash
 		}
 	}
-	a.SetReadOnly(false)
+	a.SetReadOnly(t.packing != "")
 	a.SetCreatedAt(now)
 	a.SetCreatedBy(user)
 	if !t.byUser() {

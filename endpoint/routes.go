@@ -23,6 +23,11 @@ func (s *Server) routes() []route {
 	all := []route{
 		{"GET", "/info", s.getInfo},
 		{"GET", "/objects", s.getObjects},
+		{"GET", "/contents", s.listContents},
+		{"POST", "/contents", s.putContent},
+		{"GET", "/contents/{key}", s.getObject("contents")},
+		{"PUT", "/contents/{key}", s.putContent},
+		{"DELETE", "/contents/{key}", s.deleteContent},
 		{"GET", "/indexes", s.getIndexes},
 		{"GET", "/indexes/{prefix}", s.getTypeIndexes},
 		{"GET", "/indexes/{prefix}/{name...}", s.getIndex},

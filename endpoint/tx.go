@@ -19,6 +19,7 @@ type tx struct {
 	readOnly  bool
 	passwords bool           // the password hash of a user may change
 	force     bool           // the client insists, by ?force=true
+	packing   string         // the content pack whose objects are being stored
 	staged    map[id]*record // nil record: deleted
 	saved     map[id]bool    // staged by the server itself
 	order     []id
@@ -126,6 +127,9 @@ func (t *tx) delete(prefix, key string) error {
 	if m, ok := rec.head.(*models.Machine); ok && m.Locked && t.byUser() {
 		return locked(rec)
 	}
+	if err := t.mayWrite(rec); err != nil {
+		return err
+	}
 	if users := t.usersOf(rec); len(users) > 0 {
 		return invalid(rec, users)
 	}
@@ -145,6 +149,22 @@ func (t *tx) stage(what id, rec *record) {
 
 // byUser reports whether a user, and no machine, changes the store.
 func (t *tx) byUser() bool { return strings.HasPrefix(t.principal, "user:") }
+
+// mayWrite returns an error for an object of a content pack, unless it is changed
+// with the pack.
+func (t *tx) mayWrite(rec *record) error {
+	if rec == nil || t.packing != "" {
+		return nil
+	}
+	bundle := bundleOf(rec.head)
+	if bundle == "" {
+		return nil
+	}
+	return &models.Error{
+		Model: rec.head.Prefix(), Key: rec.key, Code: http.StatusForbidden,
+		Messages: []string{"Read-only: it belongs to the content " + bundle},
+	}
+}
 
 // locked is the answer to users who change a locked machine.
 func locked(rec *record) *models.Error {
