@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,7 +84,7 @@ func (s *Server) putContent(w http.ResponseWriter, r *http.Request, p *principal
 		case old == nil && action == "update":
 			return notFound("contents", pack.name)
 		}
-		if err := t.upload(pack, s.features(), replaceWritable); err != nil {
+		if err := t.upload(pack, replaceWritable); err != nil {
 			return err
 		}
 		summary = t.packSummary(t.record("contents", pack.name))
@@ -176,8 +177,8 @@ func (p *pack) order() []id {
 }
 
 // upload stages the pack and its objects.
-func (t *tx) upload(p *pack, features []string, replaceWritable bool) error {
-	if err := t.prerequisites(p, features); err != nil {
+func (t *tx) upload(p *pack, replaceWritable bool) error {
+	if err := t.prerequisites(p); err != nil {
 		return err
 	}
 	if err := t.keysAreFree(p, replaceWritable); err != nil {
@@ -194,7 +195,8 @@ func (t *tx) upload(p *pack, features []string, replaceWritable bool) error {
 		var first error
 		for _, what := range rest {
 			if err := t.putPacked(p, what); err != nil {
-				waiting, first = append(waiting, what), cmpFirst(first, err)
+				waiting = append(waiting, what)
+				first = cmp.Or(first, err)
 			}
 		}
 		if len(waiting) == len(rest) {
@@ -202,17 +204,12 @@ func (t *tx) upload(p *pack, features []string, replaceWritable bool) error {
 		}
 		rest = waiting
 	}
-	if old == nil {
-		return nil
+	if old != nil {
+		if err := t.dropObjects(old, p.objects); err != nil {
+			return err
+		}
 	}
-	return t.dropObjects(old, p.objects)
-}
-
-func cmpFirst(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
+	return t.settle() // for the summary
 }
 
 func (t *tx) putPacked(p *pack, what id) error {
@@ -231,9 +228,9 @@ func (t *tx) putPacked(p *pack, what id) error {
 
 // prerequisites checks that the endpoint has the features and the other packs that
 // a pack needs.
-func (t *tx) prerequisites(p *pack, features []string) error {
+func (t *tx) prerequisites(p *pack) error {
 	for _, name := range split(p.meta.RequiredFeatures) {
-		if name != "" && !slices.Contains(features, name) {
+		if name != "" && !slices.Contains(t.s.features(), name) {
 			return p.fault(http.StatusUnprocessableEntity, "The required feature %s is missing", name)
 		}
 	}

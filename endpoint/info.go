@@ -3,15 +3,20 @@ package endpoint
 import (
 	"net"
 	"net/http"
-	"slices"
 
 	"gitlab.com/rackn/provision/v4/models"
 )
 
-// features are what this endpoint has of the features that DRP lists in /info.
-var features = []string{
-	"api-v3", "sane-exit-codes", "workflows", "roles", "secure-params", "slim-objects", "partial-objects",
-	"sprig", "regex-string-filters",
+// features returns what this endpoint has of the features that DRP lists in /info.
+func (s *store) features() []string {
+	all := []string{
+		"api-v3", "sane-exit-codes", "workflows", "roles", "secure-params", "slim-objects", "partial-objects",
+		"sprig", "regex-string-filters",
+	}
+	if !s.compat313 {
+		all = append(all, "websocket-changed-filter")
+	}
+	return all
 }
 
 // getInfo answers GET /info.
@@ -27,12 +32,10 @@ func (s *Server) info() *models.Info {
 	addr := s.listener.Addr().(*net.TCPAddr)
 	res := &models.Info{
 		Version: "v4.16.9-muster", Id: "muster", LocalId: "muster", HaId: "muster",
-		Address: addr.IP, ApiPort: addr.Port, Features: slices.Clone(features), HaIsActive: true, HaStatus: "Up",
+		Address: addr.IP, ApiPort: addr.Port, Features: s.store.features(), HaActiveId: "muster", HaIsActive: true, HaStatus: "Up",
 	}
 	if s.store.compat313 {
 		res.Version = "v3.13.1000-muster"
-	} else {
-		res.Features = append(res.Features, "websocket-changed-filter")
 	}
 	_ = s.store.view(func(t *tx) error {
 		for _, prefix := range []string{"machines", "profiles", "jobs"} {

@@ -30,7 +30,7 @@ func (s *Server) seed() error {
 		return err
 	}
 	return s.store.update("system", func(t *tx) error {
-		if err := t.upload(pack, nil, false); err != nil {
+		if err := t.upload(pack, false); err != nil {
 			return err
 		}
 		t.packing = ""
