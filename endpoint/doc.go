@@ -1,5 +1,5 @@
 // Package endpoint is an embedded Digital Rebar (DRP) endpoint: the part of the
-// DRP API that cluster coordination needs, over TLS, in memory.
+// DRP API that cluster coordination needs, over TLS, in memory or kept in a file.
 //
 // It exists so that agents can be demonstrated, measured and tested against
 // real sockets, real tokens and DRP's own client without a DRP server.
@@ -14,8 +14,11 @@
 //     order of commits.
 //   - Tokens carry the powers that DRP gives them and no others: a user's roles,
 //     one machine, or one profile. They are sealed; holders cannot read them.
+//   - With Config.Data nobody sees a change, by an answer, a read, an event or a
+//     long poll, that a crash could undo. A write that has no answer is there after
+//     the restart whole or not at all.
 //
-// What it does not do: it keeps nothing on disk, serves no files, has no DHCP, no
+// What it does not do: it serves no files, has no DHCP, no
 // plugins and no generic object routes, and does not check that workflows, stages and tasks name one another correctly when they are
 // stored, but when a machine is given a workflow. Stages hold plain tasks only;
 // there are no work orders. Where DRP leaks (it echoes refused tokens, prints params into patch errors, answers HEAD without

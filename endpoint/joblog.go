@@ -12,39 +12,64 @@ const maxJobLog = 4 << 20
 
 const logTruncated = "\n[the rest of this log was not kept]\n"
 
-// jobLogs keeps the logs of jobs in memory, for as long as their jobs exist.
-type jobLogs struct {
+// jobLogs keeps the logs of jobs for as long as their jobs exist.
+type jobLogs interface {
+	// append adds to a log. When it returns, the text is as durable as the job;
+	// if it fails, all of the text is in the log or nothing.
+	append(job string, text []byte) error
+	get(job string) ([]byte, error)
+	// forget must not fail: a log that is left over is removed at the next start.
+	forget(job string)
+}
+
+func (s *Server) newJobLogs() (jobLogs, error) {
+	if s.data == nil {
+		return &memoryLogs{logs: map[string][]byte{}}, nil
+	}
+	root, err := s.folder.open()
+	if err != nil {
+		return nil, err
+	}
+	logs := &fileLogs{root: root, log: s.log}
+	return logs, s.store.view(func(t *tx) error {
+		return logs.sweep(func(job string) bool { return t.record("jobs", job) != nil })
+	})
+}
+
+// clip returns as much of text as fits into a log of size bytes.
+func clip(size int, text []byte) []byte {
+	if size >= maxJobLog {
+		return nil
+	}
+	if size+len(text) > maxJobLog {
+		return append(text[:maxJobLog-size:maxJobLog-size], logTruncated...)
+	}
+	return text
+}
+
+// memoryLogs are logs that end with the process.
+type memoryLogs struct {
 	mu   sync.Mutex
 	logs map[string][]byte
 }
 
-func (l *jobLogs) append(job string, text []byte) {
+func (l *memoryLogs) append(job string, text []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	have := l.logs[job]
-	if len(have) >= maxJobLog {
-		return
-	}
-	if len(have)+len(text) > maxJobLog {
-		text = append(text[:maxJobLog-len(have)], logTruncated...)
-	}
-	l.logs[job] = append(have, text...)
+	l.logs[job] = append(l.logs[job], clip(len(l.logs[job]), text)...)
+	return nil
 }
 
-func (l *jobLogs) get(job string) []byte {
+func (l *memoryLogs) get(job string) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]byte(nil), l.logs[job]...)
+	return append([]byte(nil), l.logs[job]...), nil
 }
 
-// follow forgets the logs of jobs that are deleted.
-func (l *jobLogs) follow(c change) {
-	if c.Type != "jobs" || c.Action != "delete" {
-		return
-	}
+func (l *memoryLogs) forget(job string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.logs, c.Key)
+	delete(l.logs, job)
 }
 
 // putJobLog answers PUT /jobs/{id}/log: it appends the body.
@@ -60,7 +85,9 @@ func (s *Server) putJobLog(w http.ResponseWriter, r *http.Request, p *principal)
 	if err != nil {
 		return badRequest("Cannot read the body: " + err.Error())
 	}
-	s.logs.append(job.Key(), text)
+	if err := s.logs.append(job.Key(), text); err != nil {
+		return s.notKept("log", err)
+	}
 	writeHeader(w, http.StatusNoContent)
 	return nil
 }
@@ -71,8 +98,12 @@ func (s *Server) getJobLog(w http.ResponseWriter, r *http.Request, p *principal)
 	if err != nil {
 		return err
 	}
+	text, err := s.logs.get(job.Key())
+	if err != nil {
+		return err
+	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	w.Header().Set("Content-Type", "application/octet-stream")
-	_, _ = w.Write(s.logs.get(job.Key())) // the client is gone: nobody is left to be told
+	_, _ = w.Write(text) // the client is gone: nobody is left to be told
 	return nil
 }

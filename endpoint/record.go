@@ -11,8 +11,9 @@ import (
 	"gitlab.com/rackn/provision/v4/models"
 )
 
-// record is one object as stored. It is immutable once committed, but for the
-// version, which is set at commit.
+// record is one object as stored. It is immutable from the moment that its
+// version is set, just before the commit. A restart makes it again from its raw,
+// keys and version: whatever else is added must follow from these.
 //
 // The Params of an object can be large and are never needed as Go values, so
 // they stay the JSON that the client sent, and only the head is decoded.

@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -26,6 +25,13 @@ type Config struct {
 	Listen string
 	// Compat is "" for a server like DRP 4.16 or "3.13" for the last public one.
 	Compat string
+	// Data is a file that everything is kept in, so that an endpoint which is
+	// killed or stopped comes back as it was: every change that was answered is
+	// there, and tokens, ETags and the certificate are still good. Job logs and
+	// uploaded files lie beside it in the folder Data + ".d". A file that is not
+	// there yet is made; its folder must be there. Whoever can read it has all
+	// secrets. By default everything is in memory and is gone at the end.
+	Data string
 	// Logger gets refusals and faults. The default discards them.
 	Logger hclog.Logger
 }
@@ -49,7 +55,9 @@ type Server struct {
 	listener net.Listener
 	cert     *certificate
 	tokens   sealer
-	pepper   []byte // of password hashes
+	pepper   []byte    // of password hashes
+	data     *dataFile // nil: in memory
+	folder   folder
 	counters counters
 
 	socketTimes socketTimes
@@ -59,9 +67,12 @@ type Server struct {
 	closing bool
 }
 
-// New binds the address and makes a certificate. The server answers once Serve
-// is called, and the address is free again when Serve returns. New returns an error for an unknown Compat and for an address that
-// cannot be bound.
+// New binds the address and makes a certificate or, where there is a data file,
+// continues from that. The server answers once Serve is called; address and data
+// file are free again when Serve returns. New returns an error for an unknown
+// Compat, for an address that cannot be bound, and for a data file that another
+// process uses or that is not what this one could have written; it leaves such
+// a file alone.
 func New(cfg Config) (*Server, error) {
 	if cfg.Compat != "" && cfg.Compat != "3.13" {
 		return nil, fmt.Errorf("endpoint: unknown compat %q: want none or 3.13", cfg.Compat)
@@ -78,25 +89,23 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		log: cfg.Logger, store: newStore(cfg.Compat == "3.13"), listener: listener,
-		pepper: []byte(rand.Text()), socketTimes: defaultSocketTimes,
+		socketTimes: defaultSocketTimes,
 	}
-	if err := s.prepare(cfg.Listen); err != nil {
-		return nil, errors.Join(err, listener.Close())
+	if err := s.prepare(cfg); err != nil {
+		return nil, errors.Join(err, s.release(), listener.Close())
 	}
 	return s, nil
 }
 
-func (s *Server) prepare(listen string) (err error) {
-	if s.cert, err = newCertificate(listen); err != nil {
+func (s *Server) prepare(cfg Config) error {
+	if err := s.resume(cfg); err != nil {
 		return err
 	}
-	if s.tokens, err = newSealer(); err != nil {
+	logs, err := s.newJobLogs()
+	if err != nil {
 		return err
 	}
-	if err = s.seed(); err != nil {
-		return err
-	}
-	s.work = newWork(s.store)
+	s.work = newWork(s.store, logs)
 	s.store.subscribe(s.counters.change)
 	s.mux = s.newMux()
 	return nil
@@ -134,9 +143,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.close()
 	s.active.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, s.release())
 }
 
 // begin counts a request in, unless the server is closing.

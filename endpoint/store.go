@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -40,8 +39,13 @@ type store struct {
 	beforePut func(t *tx, old, new models.Model) error
 	// life makes ETags of one store differ from those of the store before it.
 	life string
+	// persist, if set before the first request, makes a transaction durable before
+	// anybody sees it. It is called with the store locked; if it fails, nothing
+	// has changed.
+	persist func(t *tx) error
 
-	// mu guards everything below; functions called with it held must not block.
+	// mu guards everything below; functions called with it held, but for persist,
+	// must not block.
 	mu          sync.RWMutex
 	objects     map[string]map[string]*record
 	version     uint64 // of the last commit
@@ -55,7 +59,6 @@ type store struct {
 func newStore(compat313 bool) *store {
 	return &store{
 		compat313:   compat313,
-		life:        rand.Text()[:6],
 		objects:     map[string]map[string]*record{},
 		waiters:     map[id]chan struct{}{},
 		subscribers: map[int]func(change){},
@@ -70,7 +73,8 @@ func (s *store) view(fn func(*tx) error) error {
 }
 
 // update runs fn and commits what it staged, all of it or, if fn returns an
-// error, nothing. principal is recorded in the change events.
+// error or the changes cannot be saved, nothing. principal is recorded in the
+// change events.
 func (s *store) update(principal string, fn func(*tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,6 +84,12 @@ func (s *store) update(principal string, fn func(*tx) error) error {
 	}
 	if err := t.settle(); err != nil {
 		return err
+	}
+	t.number()
+	if s.persist != nil && len(t.order) > 0 {
+		if err := s.persist(t); err != nil {
+			return err
+		}
 	}
 	for _, what := range t.order {
 		s.commitLocked(t, what)
@@ -103,7 +113,6 @@ func (s *store) commitLocked(t *tx, what id) {
 			s.objects[what.prefix] = map[string]*record{}
 		}
 		s.objects[what.prefix][what.key] = rec
-		rec.version = s.version
 		c.Action, c.Object = "create", rec.shown
 		if old != nil {
 			c.Action, c.Original = "update", old.shown

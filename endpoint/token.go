@@ -3,7 +3,6 @@ package endpoint
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -44,15 +43,14 @@ type grant struct {
 	Expires int64   // Unix seconds; the token is good until the end of that second
 }
 
-// sealer turns grants into tokens that only this process can read.
+// sealer turns grants into tokens that only this endpoint can read.
 type sealer struct{ aead cipher.AEAD }
 
-func newSealer() (sealer, error) {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails
+// newSealer makes a sealer with a key of 32 bytes.
+func newSealer(key []byte) (sealer, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return sealer{}, fmt.Errorf("endpoint: make token key: %w", err)
+		return sealer{}, fmt.Errorf("endpoint: token key: %w", err)
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	return sealer{aead}, err

@@ -147,6 +147,15 @@ func (t *tx) stage(what id, rec *record) {
 	t.staged[what] = rec
 }
 
+// number gives every staged record the version that it is about to be committed as.
+func (t *tx) number() {
+	for i, what := range t.order {
+		if rec := t.staged[what]; rec != nil {
+			rec.version = t.s.version + uint64(i) + 1
+		}
+	}
+}
+
 // byUser reports whether a user, and no machine, changes the store.
 func (t *tx) byUser() bool { return strings.HasPrefix(t.principal, "user:") }
 

@@ -22,8 +22,8 @@ const (
 
 const defaultTokenLife = time.Hour
 
-// hashPassword is as strong as a password needs to be that is only ever kept in
-// this process's memory, and quick enough for one check a request.
+// hashPassword is quick enough for one check a request. It is as strong as that
+// allows: who has the data file has the pepper too, and can try passwords fast.
 func (s *Server) hashPassword(user, password string) []byte {
 	mac := hmac.New(sha256.New, s.pepper)
 	mac.Write([]byte(user + "\x00" + password))

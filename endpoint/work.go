@@ -5,18 +5,22 @@ package endpoint
 type work struct {
 	hub  *hub
 	life *lifecycle
-	logs *jobLogs
+	logs jobLogs
 }
 
-func newWork(st *store) *work {
+func newWork(st *store, logs jobLogs) *work {
 	w := &work{
 		hub:  &hub{sessions: map[*session]struct{}{}},
 		life: newLifecycle(),
-		logs: &jobLogs{logs: map[string][]byte{}},
+		logs: logs,
 	}
 	st.beforePut = w.life.beforePut
 	st.subscribe(w.hub.publish)
-	st.subscribe(w.logs.follow)
+	st.subscribe(func(c change) {
+		if c.Type == "jobs" && c.Action == "delete" {
+			logs.forget(c.Key)
+		}
+	})
 	return w
 }
 

@@ -16,7 +16,7 @@ func newEndpoint() *cobra.Command {
 	var caFile string
 	serve := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve the DRP API over TLS, in memory, until told to stop",
+		Short: "Serve the DRP API over TLS, in memory or from a file, until told to stop",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Logger = hclog.New(&hclog.LoggerOptions{Name: "endpoint", Output: cmd.ErrOrStderr()})
@@ -39,6 +39,7 @@ func newEndpoint() *cobra.Command {
 	}
 	serve.Flags().StringVar(&cfg.Listen, "listen", endpoint.DefaultListen, "address to listen on; with port 0 any free one")
 	serve.Flags().StringVar(&cfg.Compat, "compat", "", "3.13: behave as the last public DRP server")
+	serve.Flags().StringVar(&cfg.Data, "data", "", "file to keep everything in, made if it is not there; job logs and uploads lie beside it in FILE.d")
 	serve.Flags().StringVar(&caFile, "ca-file", "", "write the endpoint's certificate to this file")
 	cmd.AddCommand(serve)
 	return cmd
