@@ -47,9 +47,13 @@ func run(t *testing.T, cfg endpoint.Config) (s *endpoint.Server, stop func()) {
 	return s, stop
 }
 
-// restart ends a server and starts another one with the same data file.
-func restart(t *testing.T, stop func(), cfg endpoint.Config) (*endpoint.Server, func()) {
+// restart ends a server and starts another one with the same data file. The
+// callers are those whose idle connections the server would wait for.
+func restart(t *testing.T, stop func(), cfg endpoint.Config, callers ...caller) (*endpoint.Server, func()) {
 	t.Helper()
+	for _, c := range callers {
+		c.http.CloseIdleConnections()
+	}
 	stop()
 	return run(t, cfg)
 }
@@ -65,9 +69,10 @@ func TestRestartKeepsEveryObjectAndItsETag(t *testing.T) {
 		c.must("POST", "/params", `{"Name":"cluster/n","Schema":{"type":"integer","default":7}}`)
 		c.must("POST", "/profiles/c1/params/cluster/n", `12345678901234567`)
 		c.must("POST", "/profiles/c1/params/odd", `{"b":1.50,"a":"<&> \u00fc","c":[]}`)
-		c.must("DELETE", "/stages/local", "")
+		c.must("DELETE", "/bootenvs/sledgehammer", "")
+		c.must("POST", "/contents", `{"meta":{"Name":"pack-1"},"sections":{"profiles":{"packed":{"Name":"packed","Params":{"x1":1}}}}}`)
 		all := func(c caller) map[string]string {
-			seen := map[string]string{}
+			seen := map[string]string{"pack-1": c.must("GET", "/contents/pack-1", "").body, "contents": c.must("GET", "/contents", "").body}
 			for _, prefix := range []string{"machines", "profiles", "params", "stages", "bootenvs", "users", "roles", "workflows", "tasks"} {
 				list := c.must("GET", "/"+prefix, "")
 				seen[prefix] = list.body
@@ -90,7 +95,7 @@ func TestRestartKeepsEveryObjectAndItsETag(t *testing.T) {
 		if len(before) < 15 {
 			t.Fatalf("only %d things to compare", len(before))
 		}
-		s, _ = restart(t, stop, cfg)
+		s, _ = restart(t, stop, cfg, c)
 		c = asAdmin(t, s)
 		if diff := cmp.Diff(before, all(c)); diff != "" {
 			t.Errorf("compat %q: a restart changed this (-before +after):\n%s", compat, diff)
@@ -140,7 +145,7 @@ func TestRestartKeepsTokensPasswordsAndTheCertificate(t *testing.T) {
 	tokens["user"], _ = s.UserToken("ann", time.Hour)
 	fingerprint, pem := s.Fingerprint(), s.CertPEM()
 
-	s, _ = restart(t, stop, cfg)
+	s, _ = restart(t, stop, cfg, c)
 	if s.Fingerprint() != fingerprint || !bytes.Equal(s.CertPEM(), pem) {
 		t.Error("the certificate has changed")
 	}
@@ -189,7 +194,7 @@ func TestRestartKeepsSecureParamsReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.must("POST", "/profiles/c1/params/cluster/secret", string(body))
-	s, _ = restart(t, stop, cfg)
+	s, _ = restart(t, stop, cfg, c)
 	c = asAdmin(t, s)
 	if got := c.must("GET", "/profiles/c1/params/cluster/secret?decode=true", "").body; got != `"open sesame"` {
 		t.Errorf("got %s", got)
@@ -229,7 +234,7 @@ func TestRestartKeepsJobLogsAndForgetsThoseOfDeletedJobs(t *testing.T) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	s, stop = restart(t, stop, cfg)
+	s, stop = restart(t, stop, cfg, c)
 	c = asAdmin(t, s)
 	if got := logOf(s); got != "one\ntwo\n" {
 		t.Errorf("after the restart the log is %q", got)
@@ -437,7 +442,7 @@ func TestChangeThatCannotBeWrittenIsRefusedAndNotSeen(t *testing.T) {
 	if commit := <-commits; !strings.Contains(string(commit.Object), `"cas":2`) || len(commits) > 0 {
 		t.Errorf("commits are %s and %d more", commit.Object, len(commits))
 	}
-	s, _ = restart(t, stop, cfg)
+	s, _ = restart(t, stop, cfg, c)
 	if got := asAdmin(t, s).must("GET", "/profiles/c1/params/cas", "").body; got != "2" {
 		t.Errorf("after a restart the value is %s", got)
 	}
