@@ -49,7 +49,7 @@ func (s *Server) authenticate(r *http.Request) (p *principal, err error) {
 		return p, err
 	case "bearer":
 		var ok bool
-		if g, ok = s.tokens.open(credential); !ok {
+		if g, ok = s.tokens.open(credential); !ok || s.faults.ended(g) {
 			return nil, &models.Error{Model: "system", Code: http.StatusForbidden, Messages: []string{"Invalid Token"}}
 		}
 	default:

@@ -20,7 +20,7 @@ type Counts struct {
 	ProfileConflicts int64         // patches of a profile or its params, answered 409
 	Waiting          int           // long polls that wait for a change now
 	BytesToClients   int64         // on the TCP connections, TLS included
-	Statuses         map[int]int64 // requests by HTTP status
+	Statuses         map[int]int64 // requests by HTTP status, 0 for those that a fault left without an answer
 }
 
 // counters is what Counts is made from.

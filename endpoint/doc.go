@@ -35,6 +35,9 @@
 // number written with a fraction or an exponent, so that 1 is not 1.0, and patched
 // objects come back with sorted keys and such numbers in their shortest form.
 //
+// It can be made to fail on purpose: see Fault, Server.Inject, Server.ExpireTokens
+// and Server.Restart. Faults sit in front of the routes and are off unless asked for.
+//
 // Usage:
 //
 //	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0"})

@@ -25,6 +25,7 @@ func (s *Server) openSocket(w http.ResponseWriter, r *http.Request, p *principal
 		return nil // Upgrade has answered
 	}
 	ss := s.newSession(conn, p)
+	defer s.watch(ss, r)()
 	s.hub.add(ss)
 	defer s.hub.remove(ss)
 	stop := context.AfterFunc(r.Context(), func() { ss.end(websocket.CloseGoingAway, "the server shuts down") })

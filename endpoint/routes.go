@@ -120,5 +120,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(seen, r, noRoute()) // the mux would redirect in HTML
 		return
 	}
+	if list := s.faults.all(); list != nil {
+		s.suffer(seen, r, list, s.mux)
+		return
+	}
 	s.mux.ServeHTTP(seen, r)
 }

@@ -52,7 +52,7 @@ type Server struct {
 	store *store
 	*work
 	mux      *http.ServeMux
-	listener net.Listener
+	listener net.Listener // the first; after a restart another has its address
 	cert     *certificate
 	tokens   sealer
 	pepper   []byte    // of password hashes
@@ -61,10 +61,14 @@ type Server struct {
 	counters counters
 
 	socketTimes socketTimes
+	faults      faults
+	restarts    chan outage
+	stopped     chan struct{} // closed when Serve has returned
 
 	active  sync.WaitGroup // requests being answered, websockets included
-	mu      sync.Mutex     // guards closing
+	mu      sync.Mutex     // guards what follows
 	closing bool
+	ends    <-chan struct{} // closed when the requests being answered are to end
 }
 
 // New binds the address and makes a certificate or, where there is a data file,
@@ -90,6 +94,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		log: cfg.Logger, store: newStore(cfg.Compat == "3.13"), listener: listener,
 		socketTimes: defaultSocketTimes,
+		faults:      faults{sessions: map[*session]asker{}}, restarts: make(chan outage), stopped: make(chan struct{}),
 	}
 	if err := s.prepare(cfg); err != nil {
 		return nil, errors.Join(err, s.release(), listener.Close())
@@ -114,7 +119,25 @@ func (s *Server) prepare(cfg Config) error {
 // Serve answers requests until ctx ends, then ends long polls and websockets,
 // waits for every request and returns nil. It returns an error if the listener
 // fails. It can be called once.
-func (s *Server) Serve(ctx context.Context) error {
+func (s *Server) Serve(ctx context.Context) (err error) {
+	defer close(s.stopped)
+	defer func() { err = errors.Join(err, s.release()) }()
+	listener := s.listener
+	for {
+		again, err := s.serveOnce(ctx, listener)
+		if again == nil {
+			return err
+		}
+		if listener, err = s.comeBack(ctx, again.down); err != nil || listener == nil {
+			return err
+		}
+		close(again.back)
+	}
+}
+
+// serveOnce serves until ctx ends or a restart, which it returns, is asked for.
+// All requests have ended when it returns.
+func (s *Server) serveOnce(ctx context.Context, listener net.Listener) (again *outage, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	srv := &http.Server{
@@ -125,11 +148,15 @@ func (s *Server) Serve(ctx context.Context) error {
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{s.cert.pair}, MinVersion: tls.VersionTLS12},
 		ErrorLog:          log.New(s.log.StandardWriter(&hclog.StandardLoggerOptions{}), "", 0),
 	}
+	s.open(ctx.Done())
 	served := make(chan error, 1)
-	go func() { served <- srv.ServeTLS(countingListener{s.listener, &s.counters.bytes}, "", "") }()
-	var err error
+	go func() { served <- srv.ServeTLS(countingListener{listener, &s.counters.bytes}, "", "") }()
 	select {
 	case err = <-served:
+	case r := <-s.restarts:
+		again = &r
+		_ = srv.Close()
+		err = <-served
 	case <-ctx.Done():
 		s.close()
 		grace, done := context.WithTimeout(context.Background(), 3*time.Second)
@@ -145,7 +172,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
-	return errors.Join(err, s.release())
+	return again, err
+}
+
+// open lets requests begin, which are to end when ends is closed.
+func (s *Server) open(ends <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing, s.ends = false, ends
 }
 
 // begin counts a request in, unless the server is closing.
@@ -163,6 +197,13 @@ func (s *Server) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing = true
+}
+
+// ending is closed when the requests being answered are to end.
+func (s *Server) ending() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ends
 }
 
 // URL is where clients on this host find the endpoint.

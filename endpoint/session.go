@@ -58,6 +58,8 @@ type session struct {
 	code   int           // what the client is told then, set before gone is closed
 	reason string
 	cutter *time.Timer // ends the connection if the client does not listen
+	// stalled is the fault, if any, that silenced the session last.
+	stalled atomic.Pointer[armed]
 
 	mu    sync.Mutex
 	specs map[string]spec
@@ -99,6 +101,9 @@ func (ss *session) cut() {
 // send queues a message. A reader so slow that the queue is full is dropped: it
 // could not know what it missed, and must read everything again anyway.
 func (ss *session) send(m message) {
+	if ss.silent() {
+		return
+	}
 	n := int64(len(m.body))
 	if sum := ss.queued.Add(n); sum <= wsQueueBytes || sum == n {
 		select {
@@ -151,6 +156,13 @@ func (ss *session) read() {
 	extend := func(string) error { return ss.conn.SetReadDeadline(time.Now().Add(ss.times.pong)) }
 	_ = extend("")
 	ss.conn.SetPongHandler(extend)
+	pong := ss.conn.PingHandler()
+	ss.conn.SetPingHandler(func(data string) error {
+		if ss.silent() {
+			return nil
+		}
+		return pong(data)
+	})
 	for {
 		_, text, err := ss.conn.ReadMessage()
 		if err != nil {
@@ -182,6 +194,11 @@ func (ss *session) write() {
 			}
 			body = m.body
 		case <-ping.C:
+			if ss.silent() {
+				// Nobody is asked for a pong, so nobody can owe one.
+				_ = ss.conn.SetReadDeadline(time.Now().Add(ss.times.pong))
+				continue
+			}
 			kind = websocket.PingMessage
 		}
 		if ss.conn.SetWriteDeadline(time.Now().Add(ss.times.write)) != nil || ss.conn.WriteMessage(kind, body) != nil {
@@ -212,6 +229,10 @@ func (ss *session) passes(m message) bool {
 func (ss *session) sayGoodbye() {
 	if ss.reason == "" {
 		return // the client left first
+	}
+	if ss.silent() {
+		ss.cut()
+		return
 	}
 	text := websocket.FormatCloseMessage(ss.code, ss.reason)
 	if ss.conn.WriteControl(websocket.CloseMessage, text, time.Now().Add(ss.times.goodbye)) != nil {

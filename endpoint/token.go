@@ -38,9 +38,11 @@ type grant struct {
 	Roles   []string `json:",omitempty"` // if any, only these of the user's roles count
 	Machine string   `json:",omitempty"`
 	Job     string   `json:",omitempty"` // if any, the powers end with this job
+	Profile string   `json:",omitempty"` // of a profile token
 	Secret  string
 	Claims  []claim `json:",omitempty"` // of a machine; a user's come from the roles
 	Expires int64   // Unix seconds; the token is good until the end of that second
+	Made    int64   // when it was sealed, as a stamp
 }
 
 // sealer turns grants into tokens that only this endpoint can read.
@@ -57,6 +59,7 @@ func newSealer(key []byte) (sealer, error) {
 }
 
 func (s sealer) seal(g grant) (string, error) {
+	g.Made = stamp()
 	raw, err := json.Marshal(g)
 	if err != nil {
 		return "", err
@@ -172,5 +175,5 @@ func (s *Server) profileToken(t *tx, machineUUID, profile string, ttl time.Durat
 	if ttl <= 0 {
 		ttl = profileTokenLife
 	}
-	return s.tokens.seal(grant{Machine: rec.key, Secret: m.Secret, Claims: profileClaims(profile), Expires: expiry(ttl)})
+	return s.tokens.seal(grant{Machine: rec.key, Profile: profile, Secret: m.Secret, Claims: profileClaims(profile), Expires: expiry(ttl)})
 }
