@@ -29,24 +29,24 @@ func (s *Server) getJobActions(w http.ResponseWriter, r *http.Request, p *princi
 	if err != nil {
 		return err
 	}
-	var actions models.JobActions
+	var src renderSource
+	var task *models.Task
 	err = s.store.view(func(t *tx) error {
-		obj, ok := t.get("tasks", job.Task)
-		if !ok {
+		rec := t.record("tasks", job.Task)
+		if rec == nil {
 			return refuse(job, "Task %s does not exist", job.Task)
 		}
-		src, err := s.renderSource(t, job)
-		if err != nil {
-			return err
-		}
-		actions, err = renderActions(src, obj.(*models.Task), r.URL.Query().Get("os"))
-		if err != nil {
-			return refuse(job, "%s", err.Error())
-		}
-		return nil
+		task = rec.model().(*models.Task)
+		src, err = s.renderSource(t, job)
+		return err
 	})
 	if err != nil {
 		return err
+	}
+	// Templates may take their time: nobody else waits for them.
+	actions, err := renderActions(src, task, r.URL.Query().Get("os"))
+	if err != nil {
+		return refuse(job, "%s", err.Error())
 	}
 	return writeJSON(w, http.StatusOK, actions)
 }
@@ -57,26 +57,66 @@ func (s *Server) renderSource(t *tx, job *models.Job) (renderSource, error) {
 		return renderSource{}, refuse(job, "Machine %s does not exist", job.Machine)
 	}
 	src := renderSource{
+		job:            job,
 		machine:        rec.model().(*models.Machine),
 		apiURL:         s.URL(),
 		provisionerURL: s.URL(),
-		param: func(key string) (any, bool) {
-			raw, ok := t.param(rec, key, true)
-			var value any
-			ok = ok && json.Unmarshal(raw, &value) == nil
+		param: func(key string) (value any, ok bool) {
+			_ = s.store.view(func(t *tx) error {
+				var raw json.RawMessage
+				if raw, ok = t.param(rec, key, true); ok {
+					ok = json.Unmarshal(raw, &value) == nil
+				}
+				return nil
+			})
 			return value, ok
 		},
+		params: func(key string) (values []any) {
+			_ = s.store.view(func(t *tx) error {
+				values = t.allValues(rec, key)
+				return nil
+			})
+			return values
+		},
 		machineToken: func(ttl time.Duration) (string, error) {
-			return s.machineToken(t, rec.key, ttl)
+			return s.MachineToken(rec.key, ttl)
 		},
 		profileToken: func(profile string, ttl time.Duration) (string, error) {
-			return s.profileToken(t, rec.key, profile, ttl)
+			return s.ProfileToken(rec.key, profile, ttl)
 		},
+	}
+	if obj, ok := t.get("bootenvs", src.machine.BootEnv); ok {
+		src.env = obj.(*models.BootEnv)
+	}
+	if obj, ok := t.get("stages", src.machine.Stage); ok {
+		src.stage = obj.(*models.Stage)
 	}
 	for _, tmpl := range t.list("templates") {
 		src.templates = append(src.templates, tmpl.(*models.Template))
 	}
 	return src, nil
+}
+
+// allValues returns every value of a param that an object could have, nearest
+// first and the default last.
+func (t *tx) allValues(rec *record, key string) (values []any) {
+	add := func(raw []byte) {
+		var v any
+		if raw != nil && json.Unmarshal(raw, &v) == nil {
+			values = append(values, v)
+		}
+	}
+	for _, layer := range t.layers(rec) {
+		if raw := lookup(layer.params, key); raw != nil {
+			add(t.plain(layer, key, raw))
+		}
+	}
+	if decl := t.record("params", key); decl != nil {
+		if v, ok := decl.head.(*models.Param).DefaultValue(); ok {
+			values = append(values, v)
+		}
+	}
+	return values
 }
 
 // jobToken makes the token of a job whose task asks for more powers than its
