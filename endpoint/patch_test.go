@@ -8,33 +8,47 @@ import (
 	"testing"
 	"time"
 
+	"gitlab.com/rackn/jp"
+
 	"muster/endpoint"
 )
 
-func TestGuardedPatchHasOneWinner(t *testing.T) {
-	const writers, rounds = 16, 25
-	for _, way := range []struct{ name, url, pointer string }{
-		{"object", "/profiles/c1", "/Params/cas"},
-		{"params", "/profiles/c1/params", "/cas"},
+// DRP's own client swaps a planted value, guarded by what it was.
+func TestGuardedSwapHasOneWinner(t *testing.T) {
+	const writers, rounds = 16, 100
+	for _, way := range []struct {
+		name, pointer string
+		url           []string
+	}{
+		{"object", "/Params/cas", []string{"profiles", "c1"}},
+		{"params", "/cas", []string{"profiles", "c1", "params"}},
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			s := start(t, "")
-			c := asAdmin(t, s)
-			plant(c)
+			plant(asAdmin(t, s))
+			c := admin(t, s)
+			swap := func(from, to int) error {
+				p := &jp.Patcher{}
+				p.Test(jp.Ptr(way.pointer), from)
+				p.Replace(jp.Ptr(way.pointer), to)
+				patch, err := p.Patch()
+				if err != nil {
+					return err
+				}
+				return c.Req().Context(t.Context()).Patch(patch).UrlFor(way.url...).Do(&map[string]any{})
+			}
 			for round := range rounds {
 				var won, lost atomic.Int32
 				var wg sync.WaitGroup
 				for range writers {
 					wg.Go(func() {
-						body := fmt.Sprintf(`[{"op":"test","path":%q,"value":%d},{"op":"replace","path":%q,"value":%d}]`,
-							way.pointer, round, way.pointer, round+1)
-						switch got := c.do("PATCH", way.url, body); got.status {
-						case 200:
+						switch err := swap(round, round+1); status(err) {
+						case 0:
 							won.Add(1)
 						case 409:
 							lost.Add(1)
 						default:
-							t.Errorf("round %d: %d %s", round, got.status, got.body)
+							t.Errorf("round %d: %v", round, err)
 						}
 					})
 				}
@@ -43,7 +57,7 @@ func TestGuardedPatchHasOneWinner(t *testing.T) {
 					t.Fatalf("round %d: %d winners and %d losers", round, won.Load(), lost.Load())
 				}
 			}
-			if got := c.must("GET", "/profiles/c1/params/cas", "").body; got != fmt.Sprint(rounds) {
+			if got := asAdmin(t, s).must("GET", "/profiles/c1/params/cas", "").body; got != fmt.Sprint(rounds) {
 				t.Errorf("value is %s after %d rounds", got, rounds)
 			}
 		})
