@@ -36,7 +36,8 @@
 // objects come back with sorted keys and such numbers in their shortest form.
 //
 // It can be made to fail on purpose: see Fault, Server.Inject, Server.ExpireTokens
-// and Server.Restart. Faults sit in front of the routes and are off unless asked for.
+// and Server.Restart, or the same over a Unix socket (Config.Control, Control).
+// Faults sit in front of the routes and are off unless asked for.
 //
 // Usage:
 //

@@ -32,6 +32,10 @@ type Config struct {
 	// there yet is made; its folder must be there. Whoever can read it has all
 	// secrets. By default everything is in memory and is gone at the end.
 	Data string
+	// Control is the path of a Unix socket, 0600, over which Control and
+	// `muster-lab endpoint fault` inject faults and mint profile tokens. It is
+	// removed when Serve returns. By default there is none.
+	Control string
 	// Logger gets refusals and faults. The default discards them.
 	Logger hclog.Logger
 }
@@ -62,8 +66,9 @@ type Server struct {
 
 	socketTimes socketTimes
 	faults      faults
+	control     *control // nil: none
 	restarts    chan outage
-	stopped     chan struct{} // closed when Serve has returned
+	stopped     chan struct{} // closed when Serve ends
 
 	active  sync.WaitGroup // requests being answered, websockets included
 	mu      sync.Mutex     // guards what follows
@@ -113,15 +118,18 @@ func (s *Server) prepare(cfg Config) error {
 	s.work = newWork(s.store, logs)
 	s.store.subscribe(s.counters.change)
 	s.mux = s.newMux()
-	return nil
+	return s.openControl(cfg.Control)
 }
 
 // Serve answers requests until ctx ends, then ends long polls and websockets,
 // waits for every request and returns nil. It returns an error if the listener
 // fails. It can be called once.
 func (s *Server) Serve(ctx context.Context) (err error) {
-	defer close(s.stopped)
-	defer func() { err = errors.Join(err, s.release()) }()
+	defer func() {
+		close(s.stopped)
+		err = errors.Join(err, s.control.stop(), s.release())
+	}()
+	s.control.start()
 	listener := s.listener
 	for {
 		again, err := s.serveOnce(ctx, listener)

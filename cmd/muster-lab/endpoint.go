@@ -40,6 +40,7 @@ func newEndpoint() *cobra.Command {
 	serve.Flags().StringVar(&cfg.Listen, "listen", endpoint.DefaultListen, "address to listen on; with port 0 any free one")
 	serve.Flags().StringVar(&cfg.Compat, "compat", "", "3.13: behave as the last public DRP server")
 	serve.Flags().StringVar(&cfg.Data, "data", "", "file to keep everything in, made if it is not there; job logs and uploads lie beside it in FILE.d")
+	serve.Flags().StringVar(&cfg.Control, "control", "", "path of a Unix socket, for this user only, for the commands fault and token profile")
 	serve.Flags().StringVar(&caFile, "ca-file", "", "write the endpoint's certificate to this file")
 	cmd.AddCommand(serve)
 	return cmd
