@@ -18,7 +18,7 @@
 //     long poll, that a crash could undo. A write that has no answer is there after
 //     the restart whole or not at all.
 //
-// What it does not do: it serves no files, has no DHCP, no
+// What it does not do: it does not unpack what is uploaded, has no DHCP, no
 // plugins and no generic object routes, and does not check that workflows, stages and tasks name one another correctly when they are
 // stored, but when a machine is given a workflow. Stages hold plain tasks only;
 // there are no work orders. Where DRP leaks (it echoes refused tokens, prints params into patch errors, answers HEAD without

@@ -32,7 +32,7 @@ func (s *Server) info() *models.Info {
 	addr := s.listener.Addr().(*net.TCPAddr)
 	res := &models.Info{
 		Version: "v4.16.9-muster", Id: "muster", LocalId: "muster", HaId: "muster",
-		Address: addr.IP, ApiPort: addr.Port, Features: s.store.features(), HaActiveId: "muster", HaIsActive: true, HaStatus: "Up",
+		Address: addr.IP, ApiPort: addr.Port, SecureFilePort: addr.Port, Features: s.store.features(), HaActiveId: "muster", HaIsActive: true, HaStatus: "Up",
 	}
 	if s.store.compat313 {
 		res.Version = "v3.13.1000-muster"

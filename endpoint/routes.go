@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"path"
+	"slices"
 
 	"gitlab.com/rackn/provision/v4/models"
 )
@@ -18,7 +19,7 @@ type route struct {
 	handle       handler
 }
 
-// routes is everything but jobs and events, one line a route. GET includes HEAD.
+// routes is everything but jobs, events and files, one line a route. GET includes HEAD.
 func (s *Server) routes() []route {
 	all := []route{
 		{"GET", "/info", s.getInfo},
@@ -82,7 +83,7 @@ func (s *Server) paramRoutes(prefix string) []route {
 // newMux builds the handler of all routes; every other path is 404 "No route".
 func (s *Server) newMux() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, rt := range append(s.routes(), s.workRoutes()...) {
+	for _, rt := range slices.Concat(s.routes(), s.workRoutes(), s.blobRoutes()) {
 		mux.HandleFunc(rt.method+" /api/v3"+rt.path, func(w http.ResponseWriter, r *http.Request) {
 			p, err := s.authenticate(r)
 			if err == nil {
@@ -92,6 +93,9 @@ func (s *Server) newMux() *http.ServeMux {
 				s.refuse(w, r, err)
 			}
 		})
+	}
+	for _, kind := range []string{filesDir, isosDir} {
+		mux.HandleFunc("GET /"+kind+"/{path...}", s.getStatic(kind))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeError(w, r, noRoute()) })
 	return mux

@@ -61,7 +61,8 @@ type Server struct {
 	tokens   sealer
 	pepper   []byte    // of password hashes
 	data     *dataFile // nil: in memory
-	folder   folder
+	folder   *folder   // beside data
+	blobs    *blobs
 	counters counters
 
 	socketTimes socketTimes
@@ -100,7 +101,9 @@ func New(cfg Config) (*Server, error) {
 		log: cfg.Logger, store: newStore(cfg.Compat == "3.13"), listener: listener,
 		socketTimes: defaultSocketTimes,
 		faults:      faults{sessions: map[*session]asker{}}, restarts: make(chan outage), stopped: make(chan struct{}),
+		folder: &folder{},
 	}
+	s.blobs = &blobs{folder: s.folder, sums: map[string]blobSum{}}
 	if err := s.prepare(cfg); err != nil {
 		return nil, errors.Join(err, s.release(), listener.Close())
 	}
