@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -14,8 +13,7 @@ import (
 )
 
 const (
-	maxBody   = 8 << 20
-	readTime  = 30 * time.Second // for a body to arrive
+	readTime  = 30 * time.Second // for a body, or the next part of a big one, to arrive
 	writeTime = 60 * time.Second // for an answer to leave
 )
 
@@ -46,7 +44,7 @@ func writeHeader(w http.ResponseWriter, status int) {
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*models.Error](err)
 	if !ok {
-		e = &models.Error{Code: http.StatusInternalServerError, Messages: []string{err.Error()}}
+		e = &models.Error{Code: http.StatusInternalServerError, Messages: []string{"Internal error"}}
 	}
 	shown := *e
 	if shown.Type == "" && shown.Model != "system" && shown.Model != "users" {
@@ -75,18 +73,24 @@ func readBodyUpTo(w http.ResponseWriter, r *http.Request, most int64) ([]byte, e
 	if !strings.Contains(r.Header.Get("Content-Type"), "application/json") {
 		return nil, badRequest("Invalid content type: application/json needed")
 	}
-	limit := http.NewResponseController(w)
-	_ = limit.SetReadDeadline(time.Now().Add(readTime))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
-	_ = limit.SetReadDeadline(time.Time{})
+	body, err := readAll(w, r, most)
 	if err != nil {
-		return nil, badRequest("Cannot read the body: " + err.Error())
+		return nil, err
 	}
+	return parseBody(body)
+}
+
+// parseBody returns the compact JSON of a body, nil for an empty one.
+func parseBody(body []byte) ([]byte, error) {
 	if len(body) == 0 {
 		return nil, nil
 	}
+	body = bytes.ToValidUTF8(body, []byte("\ufffd")) // as Go, and so DRP, reads it
 	compact := bytes.NewBuffer(make([]byte, 0, len(body)))
 	if err := json.Compact(compact, body); err != nil {
+		return nil, badRequest("Cannot parse the body: " + err.Error())
+	}
+	if err := checkShape(compact.Bytes()); err != nil {
 		return nil, badRequest("Cannot parse the body: " + err.Error())
 	}
 	// What a patch could not read later, such as 1e400 or a member that comes

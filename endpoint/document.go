@@ -149,7 +149,7 @@ func (s *store) reload(line objectHead, object []byte) (*record, error) {
 		}
 		rec.keys = &keyPair{(*[32]byte)(line.Public), (*[32]byte)(line.Private)}
 	}
-	if p, ok := rec.head.(*models.Param); ok && p.Schema != nil && !hasRemoteRef(p.Schema) {
+	if p, ok := rec.head.(*models.Param); ok && p.Schema != nil && checkSchema(p.Schema) == nil {
 		if rec.schema, err = gojsonschema.NewSchema(gojsonschema.NewGoLoader(p.Schema)); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", line.Type, rec.key, err)
 		}

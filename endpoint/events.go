@@ -47,7 +47,7 @@ func (s *Server) postEvent(w http.ResponseWriter, r *http.Request, p *principal)
 	}
 	var e event
 	if err := json.Unmarshal(body, &e); err != nil {
-		return badRequest("Cannot parse the event: " + err.Error())
+		return badRequest("Cannot parse the event: " + misfit(err).Error())
 	}
 	if e.Type == "" || e.Action == "" || e.Key == "" {
 		return badRequest("An event needs Type, Action and Key")

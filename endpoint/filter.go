@@ -94,6 +94,9 @@ func parseCondition(f field, v string) (c condition, err error) {
 			return c, bad
 		}
 	case "Re":
+		if !modestRegexp(c.args[0]) {
+			return c, bad
+		}
 		if c.re, err = regexp.Compile(c.args[0]); err != nil {
 			return c, bad
 		}

@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -78,12 +77,9 @@ func (s *Server) putJobLog(w http.ResponseWriter, r *http.Request, p *principal)
 	if err != nil {
 		return err
 	}
-	limit := http.NewResponseController(w)
-	_ = limit.SetReadDeadline(time.Now().Add(readTime))
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = limit.SetReadDeadline(time.Time{})
+	text, err := readAll(w, r, maxBody)
 	if err != nil {
-		return badRequest("Cannot read the body: " + err.Error())
+		return err
 	}
 	if err := s.logs.append(job.Key(), text); err != nil {
 		return s.notKept("log", err)

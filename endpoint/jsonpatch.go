@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"gitlab.com/rackn/jp"
 	"gitlab.com/rackn/provision/v4/models"
@@ -16,6 +17,8 @@ const (
 	maxPatchOps   = 4096
 	maxPathDepth  = 64
 	maxPatchBytes = maxBody // everything that its ops add, move and copy
+	maxPatchTime  = 2 * time.Second
+	maxPatchWaste = 64 << 20 // bytes, about, that the library may keep of what its ops replaced
 )
 
 // patchOp is one operation of an RFC 6902 JSON Patch. Decoding it once, here,
@@ -47,12 +50,13 @@ type opFailure string
 func (f opFailure) Error() string { return string(f) }
 
 const (
-	errTestFailed  opFailure = "Test op failed."
-	errUnknownOp   opFailure = "Unknown op."
-	errIncomplete  opFailure = "Op lacks a path, from or value."
-	errBadPointer  opFailure = "Not a JSON pointer."
-	errNoPath      opFailure = "Path not found."
-	errPatchTooBig opFailure = "Patch copies too much."
+	errTestFailed   opFailure = "Test op failed."
+	errUnknownOp    opFailure = "Unknown op."
+	errIncomplete   opFailure = "Op lacks a path, from or value."
+	errBadPointer   opFailure = "Not a JSON pointer."
+	errNoPath       opFailure = "Path not found."
+	errPatchTooBig  opFailure = "Patch copies too much."
+	errPatchTooSlow opFailure = "Patch takes too long."
 )
 
 // parsePatch decodes a patch. A body that is no array of objects is 400; an
@@ -140,10 +144,21 @@ func (p patch) apply(doc []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	budget := maxPatchBytes
+	budget, waste, start := maxPatchBytes, 0, time.Now()
 	for i, o := range p {
 		if idx, err = o.apply(idx, &budget); err != nil {
 			return nil, &opError{i, o, err}
+		}
+		// Every change of a long list copies its index, and the library keeps the
+		// old one: a small patch could take hours and all memory.
+		if time.Since(start) > maxPatchTime {
+			return nil, &opError{i, o, errPatchTooSlow}
+		}
+		if waste += 3 * idx.Len(); waste > max(maxPatchWaste, 16*idx.Len()) {
+			waste = 0
+			if idx, err = idx.Rewrite(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return idx.AppendJSON(nil)

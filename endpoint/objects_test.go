@@ -145,7 +145,7 @@ func TestBodiesNeedAContentType(t *testing.T) {
 		}
 	}
 	big := `{"Name":"big","Description":"` + strings.Repeat("x", 9<<20) + `"}`
-	if got := c.do("POST", "/profiles", big); got.status != 400 {
+	if got := c.do("POST", "/profiles", big); got.status != 413 {
 		t.Errorf("9 MiB: %d", got.status)
 	}
 }

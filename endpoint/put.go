@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"crypto/rand"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -13,7 +14,18 @@ import (
 
 // putRaw validates and stages the object in raw, which is compact JSON.
 func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
-	head, params, err := decode(prefix, raw)
+	if len(raw) > maxObject {
+		return nil, &models.Error{
+			Model: prefix, Code: http.StatusRequestEntityTooLarge,
+			Messages: []string{fmt.Sprintf("The object would have more than %d bytes", maxObject)},
+		}
+	}
+	err := checkShape(raw)
+	var head models.Model
+	var params []byte
+	if err == nil {
+		head, params, err = decode(prefix, raw)
+	}
 	if err != nil {
 		return nil, &models.Error{Model: prefix, Code: http.StatusBadRequest, Messages: []string{err.Error()}}
 	}

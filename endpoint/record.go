@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/xeipuuv/gojsonschema"
 	"gitlab.com/rackn/jp"
@@ -83,11 +82,11 @@ func decode(prefix string, raw []byte) (models.Model, []byte, error) {
 		writeMember(rest, name, value)
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("not a JSON object: %w", err)
+		return nil, nil, errors.New("not a JSON object")
 	}
 	endObject(rest)
 	if err := json.Unmarshal(rest.Bytes(), head); err != nil {
-		return nil, nil, err
+		return nil, nil, misfit(err)
 	}
 	if hasParams {
 		// Go would have filled Params from a field that differs in case only.

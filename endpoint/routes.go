@@ -2,9 +2,13 @@ package endpoint
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"path"
+	"runtime/debug"
 	"slices"
+	"strings"
+	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
 )
@@ -111,7 +115,8 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	writeError(w, r, err)
 }
 
-// ServeHTTP counts a request and answers it.
+// ServeHTTP counts a request and answers it. A body has to arrive in time, also
+// one that nobody reads.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.begin() {
 		writeError(w, r, shuttingDown())
@@ -120,8 +125,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.active.Done()
 	seen := &observer{ResponseWriter: w}
 	defer func() { s.counters.request(r, seen.status) }()
-	if p := r.URL.EscapedPath(); path.Clean(p) != p {
-		writeError(seen, r, noRoute()) // the mux would redirect in HTML
+	defer s.confess(seen, r)
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.times.body))
+	}
+	// The mux would redirect in HTML.
+	if p := r.URL.EscapedPath(); path.Clean(p) != p || !strings.HasPrefix(p, "/") {
+		writeError(seen, r, noRoute())
 		return
 	}
 	if list := s.faults.all(); list != nil {
@@ -129,4 +139,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mux.ServeHTTP(seen, r)
+}
+
+// confess answers a request whose handler panicked. What it panicked with is not
+// logged: it might be a value of the client.
+func (s *Server) confess(w *observer, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler || w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	s.log.Error("panic", "method", r.Method, "path", r.URL.Path, "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+	writeError(w, r, errors.New("panic"))
 }

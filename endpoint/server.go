@@ -65,6 +65,7 @@ type Server struct {
 	blobs    *blobs
 	counters counters
 
+	times       requestTimes
 	socketTimes socketTimes
 	faults      faults
 	control     *control // nil: none
@@ -99,8 +100,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		log: cfg.Logger, store: newStore(cfg.Compat == "3.13"), listener: listener,
-		socketTimes: defaultSocketTimes,
-		faults:      faults{sessions: map[*session]asker{}}, restarts: make(chan outage), stopped: make(chan struct{}),
+		times: defaultRequestTimes, socketTimes: defaultSocketTimes,
+		faults: faults{sessions: map[*session]asker{}}, restarts: make(chan outage), stopped: make(chan struct{}),
 		folder: &folder{},
 	}
 	s.blobs = &blobs{folder: s.folder, sums: map[string]blobSum{}}
@@ -154,10 +155,13 @@ func (s *Server) serveOnce(ctx context.Context, listener net.Listener) (again *o
 	srv := &http.Server{
 		Handler:           s,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{s.cert.pair}, MinVersion: tls.VersionTLS12},
-		ErrorLog:          log.New(s.log.StandardWriter(&hclog.StandardLoggerOptions{}), "", 0),
+		ReadHeaderTimeout: s.times.header,
+		IdleTimeout:       s.times.idle,
+		MaxHeaderBytes:    maxHeader,
+		// An answer to OPTIONS * would not be JSON.
+		DisableGeneralOptionsHandler: true,
+		TLSConfig:                    &tls.Config{Certificates: []tls.Certificate{s.cert.pair}, MinVersion: tls.VersionTLS12},
+		ErrorLog:                     log.New(s.log.StandardWriter(&hclog.StandardLoggerOptions{}), "", 0),
 	}
 	s.open(ctx.Done())
 	served := make(chan error, 1)

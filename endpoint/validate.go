@@ -1,10 +1,10 @@
 package endpoint
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/xeipuuv/gojsonschema"
 	"gitlab.com/rackn/provision/v4/models"
@@ -15,9 +15,13 @@ import (
 // the object that it replaces, nil for a new one.
 func (t *tx) check(rec, old *record) error {
 	var faults []string
-	if p, ok := rec.head.(*models.Param); ok && hasRemoteRef(p.Schema) {
-		// Compiling it would fetch the reference.
-		return invalid(rec, []string{"Schema refers to another document"})
+	if p, ok := rec.head.(*models.Param); ok && p.Schema != nil {
+		if err := checkSchema(p.Schema); err != nil {
+			return invalid(rec, []string{err.Error()})
+		}
+		if value, ok := p.DefaultValue(); ok && checkCost(p.Schema, value) != nil {
+			return invalid(rec, []string{errSchemaTooCostly.Error()})
+		}
 	}
 	if v, ok := rec.head.(models.Validator); ok {
 		v.ClearValidation()
@@ -98,6 +102,17 @@ func (t *tx) badParams(rec, old *record) (faults []string) {
 
 // mismatches says how a value fails the schema of a param, without repeating it.
 func (r *record) mismatches(value []byte) (faults []string) {
+	var decoded any
+	err := checkShape(value) // a sealed value was not checked before
+	if err == nil {
+		err = json.Unmarshal(value, &decoded)
+	}
+	if err == nil {
+		err = checkCost(r.head.(*models.Param).Schema, decoded)
+	}
+	if err != nil {
+		return []string{fmt.Sprintf("Param %s: %v", r.key, err)}
+	}
 	res, err := r.schema.Validate(gojsonschema.NewBytesLoader(value))
 	if err != nil {
 		return []string{fmt.Sprintf("Param %s: %v", r.key, err)}
@@ -106,21 +121,6 @@ func (r *record) mismatches(value []byte) (faults []string) {
 		faults = append(faults, fmt.Sprintf("Param %s: %s", r.key, fault))
 	}
 	return faults
-}
-
-// hasRemoteRef reports whether a JSON schema refers to another document.
-func hasRemoteRef(schema any) bool {
-	switch v := schema.(type) {
-	case map[string]any:
-		for name, part := range v {
-			if ref, ok := part.(string); ok && name == "$ref" && !strings.HasPrefix(ref, "#") || hasRemoteRef(part) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, hasRemoteRef)
-	}
-	return false
 }
 
 // usersOf says, one message each, which objects still need this one.
