@@ -194,7 +194,7 @@ func TestEventsAreFilteredByClaims(t *testing.T) {
 	}
 }
 
-func (s *Server) call(t *testing.T, token, method, path, body string) *http.Response {
+func (s *Server) call(t *testing.T, token, method, path, body string, headers ...string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL()+"/api/v3"+path, strings.NewReader(body))
 	if err != nil {
@@ -202,6 +202,9 @@ func (s *Server) call(t *testing.T, token, method, path, body string) *http.Resp
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	t.Cleanup(transport.CloseIdleConnections)
 	resp, err := (&http.Client{Transport: transport}).Do(req)

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"bytes"
 	"net/http"
 	"sync"
 	"time"
@@ -88,7 +89,8 @@ func (s *Server) putJobLog(w http.ResponseWriter, r *http.Request, p *principal)
 	return nil
 }
 
-// getJobLog answers GET /jobs/{id}/log.
+// getJobLog answers GET /jobs/{id}/log, or the part of it that a Range asks for: so
+// a client follows a log.
 func (s *Server) getJobLog(w http.ResponseWriter, r *http.Request, p *principal) error {
 	job, err := s.jobFor(r, p, "log")
 	if err != nil {
@@ -100,6 +102,6 @@ func (s *Server) getJobLog(w http.ResponseWriter, r *http.Request, p *principal)
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	w.Header().Set("Content-Type", "application/octet-stream")
-	_, _ = w.Write(text) // the client is gone: nobody is left to be told
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
 	return nil
 }

@@ -114,12 +114,8 @@ func (t *tx) flaws(head models.Model) (flaws []string) {
 		flaws = append(flaws, t.badProfiles(key, o.Profiles)...)
 		flaws = append(flaws, t.missingTasks(key, o.Tasks)...)
 	case *models.Workflow:
-		for _, entry := range o.Stages {
-			if strings.Contains(entry, ":") {
-				flaws = append(flaws, t.missingTasks(key, []string{entry})...)
-			} else {
-				need("stages", "Stage", entry)
-			}
+		for _, stage := range o.Stages {
+			need("stages", "Stage", stage)
 		}
 	}
 	return flaws

@@ -27,7 +27,7 @@ func newWork(st *store, logs jobLogs) *work {
 // workRoutes are the routes of jobs and events; jobs are otherwise ordinary
 // objects.
 func (s *Server) workRoutes() []route {
-	return []route{
+	all := []route{
 		{"GET", "/ws", s.openSocket},
 		{"POST", "/events", s.postEvent},
 		{"POST", "/jobs", s.postJob},
@@ -35,4 +35,9 @@ func (s *Server) workRoutes() []route {
 		{"GET", "/jobs/{key}/log", s.getJobLog},
 		{"PUT", "/jobs/{key}/log", s.putJobLog},
 	}
+	if s.store.compat313 {
+		return all
+	}
+	all = append(all, route{"GET", "/templates/{key}/render/{machine}", s.renderTemplate})
+	return append(all, s.machineVerbs("machines")...)
 }

@@ -6,7 +6,6 @@ import (
 	"log"
 	"net/http"
 	"slices"
-	"strings"
 
 	"gitlab.com/rackn/logger"
 	"gitlab.com/rackn/provision/v4/models"
@@ -117,27 +116,16 @@ func startWorkflow(t *tx, n *models.Machine) error {
 			return refuse(n, "Workflow %s does not exist", n.Workflow)
 		}
 		for _, name := range m.(*models.Workflow).Stages {
-			own, err := workflowEntry(t, n, name)
+			own, err := stageTasks(t, n, name)
 			if err != nil {
 				return err
 			}
-			tasks = append(tasks, own...)
+			tasks = append(append(tasks, stageEntry+name), own...)
 		}
 	}
 	tasks, err := t.expandTasks(n, tasks)
 	begin(n, tasks)
 	return err
-}
-
-// workflowEntry returns what an entry of a workflow adds to the task list: of a
-// stage the stage itself and its tasks. DRP 4 also takes entries such as task:T
-// and context:C there.
-func workflowEntry(t *tx, n *models.Machine, name string) ([]string, error) {
-	if strings.Contains(name, ":") {
-		return []string{name}, nil
-	}
-	tasks, err := stageTasks(t, n, name)
-	return append([]string{stageEntry + name}, tasks...), err
 }
 
 // startStage is the old way of giving a machine work, without a workflow. A stage
