@@ -46,6 +46,10 @@ func (s *Server) routes() []route {
 	}
 	for _, ot := range s.types() {
 		prefix := ot.prefix
+		if name, ok := machineRoles[prefix]; ok {
+			all = append(all, role{s, prefix, name}.routes()...)
+			continue
+		}
 		one := "/" + prefix + "/{key}"
 		if prefix == "params" {
 			one = "/params/{key...}" // names of params have slashes

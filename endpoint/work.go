@@ -16,6 +16,9 @@ func newWork(st *store, logs jobLogs) *work {
 	}
 	st.beforePut = w.life.beforePut
 	st.subscribe(w.hub.publish)
+	if !st.compat313 {
+		st.subscribe(w.hub.publishRoles)
+	}
 	st.subscribe(func(c change) {
 		if c.Type == "jobs" && c.Action == "delete" {
 			logs.forget(c.Key)
