@@ -18,11 +18,25 @@
 //     long poll, that a crash could undo. A write that has no answer is there after
 //     the restart whole or not at all.
 //
-// What it does not do: it does not unpack what is uploaded, has no DHCP, no
-// plugins and no generic object routes, and does not check that workflows, stages and tasks name one another correctly when they are
-// stored, but when a machine is given a workflow. Stages hold plain tasks only;
-// there are no work orders. Where DRP leaks (it echoes refused tokens, prints params into patch errors, answers HEAD without
-// a claim), this endpoint does not.
+// What it does not do: it does not unpack what is uploaded, has no DHCP and no
+// plugins, and does not run work orders. Objects that name what is not there are
+// stored but not available, except machines, which are refused. Where DRP leaks (it
+// echoes refused tokens, prints params into patch errors, answers HEAD without a
+// claim), this endpoint does not.
+//
+// Task lists run by the rules in DRP's own models package, retries, error handlers
+// and the params task-retry, task-error-handlers, task-skip, task-stop-at and
+// task-single-step included. Entries stage:S, bootenv:B and context:C change the
+// machine when its runner comes to them, without a job of their own; chroot:D is a
+// job that is finished when it is made, for the runner to act on; action:A needs a
+// plugin and is refused. The position moves on when the runner asks for its next
+// job, so WorkflowComplete follows the end of the last task by one request. The
+// templates of a task may write 16 MiB and take 5 s.
+//
+// Clusters and resource brokers are machines: GET /machines lists them too, and
+// Meta machine-role tells them apart. Making one makes a profile of the same name,
+// or adds the one that is there; only a profile that was made goes with it, and only
+// if nobody else carries it.
 //
 // With Config.Compat "3.13" it behaves as the last public DRP server does: no
 // ETag and no long poll, no machine token route, no WorkflowComplete and other
