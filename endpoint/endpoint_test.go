@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -21,12 +22,27 @@ import (
 )
 
 // TestMain fails the package when a goroutine outlives the tests.
-func TestMain(m *testing.M) { os.Exit(leaktest.Run(m)) }
+func TestMain(m *testing.M) {
+	code := leaktest.Run(m)
+	if os.Getenv("DUMP") != "" {
+		for _, n := range endpoint.TestsThatShow() {
+			seen := map[string]bool{}
+			for _, sh := range endpoint.ShownBy(n) {
+				l := fmt.Sprintf("%d %s %s?%s", sh.Status, sh.Method, sh.Route, strings.Join(sh.Options, ","))
+				if !seen[l] {
+					seen[l] = true
+					fmt.Println("SHOWN", n, l)
+				}
+			}
+		}
+	}
+	os.Exit(code)
+}
 
 // start runs a server until the test ends.
 func start(t *testing.T, compat string) *endpoint.Server {
 	t.Helper()
-	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Compat: compat})
+	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Compat: compat, Logger: endpoint.Watch(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

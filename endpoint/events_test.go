@@ -16,7 +16,7 @@ import (
 // workServer runs an endpoint until the test ends, after prepare has changed it.
 func workServer(t *testing.T, compat string, prepare ...func(*Server)) (s *Server, stop func()) {
 	t.Helper()
-	s, err := New(Config{Listen: "127.0.0.1:0", Compat: compat})
+	s, err := New(Config{Listen: "127.0.0.1:0", Compat: compat, Logger: Watch(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ func (s *store) features() []string {
 		"sprig", "regex-string-filters",
 	}
 	if !s.compat313 {
-		all = append(all, "websocket-changed-filter")
+		all = append(all, "websocket-changed-filter", "auto-secure-params")
 	}
 	return all
 }

@@ -286,7 +286,13 @@ func TestLongHeaderIsRefused(t *testing.T) {
 func TestPanicIsAnsweredAndNotTold(t *testing.T) {
 	var log lockedBuilder
 	s, stop := workServer(t, "", logInto(&log), func(s *Server) {
-		s.mux.HandleFunc("GET /api/v3/panic", func(http.ResponseWriter, *http.Request) { panic("planted-secret") })
+		inner := s.handler
+		s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/api/v3/panic" {
+				panic("planted-secret")
+			}
+			inner.ServeHTTP(w, r)
+		})
 	})
 	if got, body := s.ask(t, "GET", "/panic", ""); got != 500 || strings.Contains(body, "planted-secret") {
 		t.Errorf("got %d %s", got, body)

@@ -2,12 +2,14 @@ package endpoint_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -292,5 +294,25 @@ func BenchmarkPatchOfALargeProfile(b *testing.B) {
 	send("POST", "/profiles", body.String())
 	for b.Loop() {
 		send("PATCH", "/profiles/c1", `[{"op":"replace","path":"/Params/cas","value":1}]`)
+	}
+}
+
+func TestJSONIsCompressedForWhoAcceptsIt(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	c.must("POST", "/profiles", `{"Name":"big","Description":"`+strings.Repeat("x", 4000)+`"}`)
+	plain := c.do("GET", "/profiles/big", "", "Accept-Encoding", "identity")
+	zipped := c.do("GET", "/profiles/big", "", "Accept-Encoding", "gzip") // asked for by hand, so not unpacked
+	if plain.header.Get("Content-Encoding") != "" || zipped.header.Get("Content-Encoding") != "gzip" || len(zipped.body) > 1000 {
+		t.Errorf("%q with %d bytes and %q with %d", plain.header.Get("Content-Encoding"), len(plain.body), zipped.header.Get("Content-Encoding"), len(zipped.body))
+	}
+	if plain.header.Get("ETag") != zipped.header.Get("ETag") {
+		t.Errorf("ETags are %s and %s", plain.header.Get("ETag"), zipped.header.Get("ETag"))
+	}
+	r, err := gzip.NewReader(strings.NewReader(zipped.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || string(got) != plain.body {
+		t.Errorf("unpacked %d bytes, %v; want %d", len(got), err, len(plain.body))
 	}
 }

@@ -86,7 +86,7 @@ func (s *Server) postParam(prefix string) handler {
 		return paramChange{
 			actions: []string{"update:" + jp.PtrTo("Params", name).String()},
 			apply:   func(rec *record) ([]byte, error) { return withMember(rec.params, name, body) },
-			answer:  func(_, _ *record) []byte { return body },
+			answer:  func(_, rec *record) []byte { return lookup(rec.params, name) },
 		}
 	})
 }

@@ -59,10 +59,13 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 			return nil, err
 		}
 	}
+	if err := t.sealParams(rec); err != nil {
+		return nil, err
+	}
 	if err := t.accept(rec, old); err != nil {
 		return nil, err
 	}
-	if rec.raw, err = encode(head, params); err != nil {
+	if rec.raw, err = encode(head, rec.params); err != nil {
 		return nil, err
 	}
 	if rec.shown, err = t.s.present(prefix, rec.raw); err != nil {

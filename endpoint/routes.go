@@ -1,8 +1,10 @@
 package endpoint
 
 import (
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
 	"runtime/debug"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
 	"gitlab.com/rackn/provision/v4/models"
 )
 
@@ -88,8 +91,13 @@ func (s *Server) paramRoutes(prefix string) []route {
 	}
 }
 
-// newMux builds the handler of all routes; every other path is 404 "No route".
-func (s *Server) newMux() *http.ServeMux {
+// newHandler builds the handler of all routes; every other path is 404 "No route".
+// As DRP does, it compresses JSON for clients that accept that.
+func (s *Server) newHandler() (http.Handler, error) {
+	compress, err := gzhttp.NewWrapper(gzhttp.ContentTypes([]string{"application/json"}), gzhttp.CompressionLevel(gzip.BestSpeed))
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	for _, rt := range slices.Concat(s.routes(), s.workRoutes(), s.blobRoutes()) {
 		mux.HandleFunc(rt.method+" /api/v3"+rt.path, func(w http.ResponseWriter, r *http.Request) {
@@ -106,7 +114,7 @@ func (s *Server) newMux() *http.ServeMux {
 		mux.HandleFunc("GET /"+kind+"/{path...}", s.getStatic(kind))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeError(w, r, noRoute()) })
-	return mux
+	return compress(mux), nil
 }
 
 // refuse sends and logs an error. The log never says more than the client sees.
@@ -119,6 +127,17 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	writeError(w, r, err)
 }
 
+// trace logs a request that was answered: its route and the names of its options,
+// but never their values, which can be secret.
+func (s *Server) trace(r *http.Request, status int) {
+	if !s.log.IsTrace() {
+		return
+	}
+	_, route, _ := strings.Cut(r.Pattern, " /api/v3")
+	options := slices.Sorted(maps.Keys(r.URL.Query()))
+	s.log.Trace("request", "method", r.Method, "route", route, "options", options, "status", status)
+}
+
 // ServeHTTP counts a request and answers it. A body has to arrive in time, also
 // one that nobody reads.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -128,7 +147,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.active.Done()
 	seen := &observer{ResponseWriter: w}
-	defer func() { s.counters.request(r, seen.status) }()
+	defer func() {
+		s.counters.request(r, seen.status)
+		s.trace(r, seen.status)
+	}()
 	defer s.confess(seen, r)
 	if r.ContentLength != 0 {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.times.body))
@@ -139,10 +161,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if list := s.faults.all(); list != nil {
-		s.suffer(seen, r, list, s.mux)
+		s.suffer(seen, r, list, s.handler)
 		return
 	}
-	s.mux.ServeHTTP(seen, r)
+	s.handler.ServeHTTP(seen, r)
 }
 
 // confess answers a request whose handler panicked. What it panicked with is not

@@ -47,6 +47,35 @@ func (t *tx) secure(name string) bool {
 	return decl != nil && decl.head.(*models.Param).Secure
 }
 
+// sealParams seals the secure params of an object that came in plain text, which
+// DRP 4 does for its clients (the feature auto-secure-params) and 3.13 refuses.
+func (t *tx) sealParams(rec *record) error {
+	if t.s.compat313 || rec.keys == nil {
+		return nil
+	}
+	sealed := map[string][]byte{}
+	err := eachMember(rec.params, func(name string, value []byte) {
+		if !t.secure(name) || looksSealed(value) {
+			return
+		}
+		var data models.SecureData
+		if data.Marshal(rec.keys.public[:], json.RawMessage(value)) == nil {
+			sealed[name], _ = json.Marshal(data) // bytes always marshal
+		}
+	})
+	if err != nil || len(sealed) == 0 {
+		return err
+	}
+	rec.params, err = withMembers(rec.params, sealed)
+	return err
+}
+
+// looksSealed reports whether a value has the shape of a sealed one, so that one
+// for another object is refused and not sealed again.
+func looksSealed(value []byte) bool {
+	return lookup(value, "Payload") != nil && lookup(value, "Nonce") != nil || lookup(value, "LookupUri") != nil
+}
+
 // plain returns the value of an object's param, opened if it is a secure one.
 // What was stored before its param was declared secure is returned as it is.
 func (t *tx) plain(rec *record, name string, value []byte) []byte {

@@ -60,7 +60,6 @@ func TestSecureParams(t *testing.T) {
 	}
 
 	for name, value := range map[string]string{
-		"plain":              `"hunter2"`,
 		"for another object": seal(c, "/machines/"+nodeID, "hunter2"),
 		"of another type":    seal(c, "/profiles/c1", 7),
 		"kept elsewhere":     `{"LookupUri":"vault://x"}`,
@@ -70,6 +69,44 @@ func TestSecureParams(t *testing.T) {
 		if onParams.status != 409 || onObject.status != 422 || strings.Contains(onParams.body+onObject.body, "hunter2") {
 			t.Errorf("value %s: %d %s and %d %s", name, onParams.status, onParams.body, onObject.status, onObject.body)
 		}
+	}
+}
+
+// Plain text is sealed by the endpoint, as by DRP 4, which says so by a feature;
+// 3.13 refuses it.
+func TestPlainTextOfSecureParamsIsSealed(t *testing.T) {
+	const declared = `{"Name":"cluster/secret","Secure":true,"Schema":{"type":"string"}}`
+	c := asAdmin(t, start(t, ""))
+	plant(c)
+	c.must("POST", "/params", declared)
+	for name, write := range map[string]func() answer{
+		"POST of the param":  func() answer { return c.must("POST", "/profiles/c1/params/cluster/secret", `"hunter2"`) },
+		"POST of the params": func() answer { return c.must("POST", "/profiles/c1/params", `{"cluster/secret":"hunter2"}`) },
+		"PATCH": func() answer {
+			return c.must("PATCH", "/profiles/c1", `[{"op":"add","path":"/Params/cluster~1secret","value":"hunter2"}]`)
+		},
+	} {
+		if got := write(); strings.Contains(got.body, "hunter2") || !strings.Contains(got.body, `"Payload"`) {
+			t.Errorf("%s answers %s", name, got.body)
+		}
+		if got := c.must("GET", "/profiles/c1/params/cluster/secret?decode=true", "").body; got != `"hunter2"` {
+			t.Errorf("after %s the value is %s", name, got)
+		}
+	}
+	if got := c.do("POST", "/profiles/c1/params/cluster/secret", `7`); got.status != 409 {
+		t.Errorf("plain text of another type: %d %s", got.status, got.body)
+	}
+	if got := c.must("GET", "/info", ""); !strings.Contains(got.body, "auto-secure-params") {
+		t.Errorf("info is %s", got.body)
+	}
+
+	old := asAdmin(t, start(t, "3.13"))
+	plant(old)
+	old.must("POST", "/params", declared)
+	onParams := old.do("POST", "/profiles/c1/params/cluster/secret", `"hunter2"`)
+	onObject := old.do("PATCH", "/profiles/c1", `[{"op":"add","path":"/Params/cluster~1secret","value":"hunter2"}]`)
+	if onParams.status != 409 || onObject.status != 422 || strings.Contains(onParams.body+onObject.body, "hunter2") {
+		t.Errorf("3.13: %d %s and %d %s", onParams.status, onParams.body, onObject.status, onObject.body)
 	}
 }
 

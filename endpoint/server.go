@@ -55,7 +55,7 @@ type Server struct {
 	log   hclog.Logger
 	store *store
 	*work
-	mux      *http.ServeMux
+	handler  http.Handler
 	listener net.Listener // the first; after a restart another has its address
 	cert     *certificate
 	tokens   sealer
@@ -121,7 +121,9 @@ func (s *Server) prepare(cfg Config) error {
 	}
 	s.work = newWork(s.store, logs)
 	s.store.subscribe(s.counters.change)
-	s.mux = s.newMux()
+	if s.handler, err = s.newHandler(); err != nil {
+		return err
+	}
 	return s.openControl(cfg.Control)
 }
 
