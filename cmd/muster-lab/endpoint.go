@@ -11,7 +11,7 @@ import (
 )
 
 func newEndpoint() *cobra.Command {
-	cmd := &cobra.Command{Use: "endpoint", Short: "Run an embedded DRP endpoint", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "endpoint", Short: "Run an embedded DRP endpoint, and work on it or on any other", Args: cobra.NoArgs, RunE: showHelp}
 	var cfg endpoint.Config
 	var caFile string
 	serve := &cobra.Command{
@@ -42,6 +42,6 @@ func newEndpoint() *cobra.Command {
 	serve.Flags().StringVar(&cfg.Data, "data", "", "file to keep everything in, made if it is not there; job logs and uploads lie beside it in FILE.d")
 	serve.Flags().StringVar(&cfg.Control, "control", "", "path of a Unix socket, for this user only, for the commands fault and token profile")
 	serve.Flags().StringVar(&caFile, "ca-file", "", "write the endpoint's certificate to this file")
-	cmd.AddCommand(serve)
+	cmd.AddCommand(serve, newMachine(), newWorkflow(), newToken(), newFault())
 	return cmd
 }

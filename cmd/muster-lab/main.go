@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"muster/endpoint"
 	"muster/lab"
 )
 
@@ -55,7 +56,7 @@ func ends() []os.Signal {
 
 func exitCode(err error) int {
 	switch {
-	case errors.Is(err, errUsage), errors.Is(err, lab.ErrConfig):
+	case errors.Is(err, errUsage), errors.Is(err, lab.ErrConfig), errors.Is(err, lab.ErrAccess), errors.Is(err, endpoint.ErrFault):
 		return exitUsage
 	case errors.Is(err, errPeerFailed):
 		return exitPeerFailed

@@ -62,20 +62,34 @@ func call(ctx context.Context, args ...string) (stdout, stderr string, err error
 }
 
 func TestWrongUseSaysWhatIsWrongAndEndsWithTwo(t *testing.T) {
+	t.Setenv("MUSTER_LAB_CONTROL", "")
 	// These tests have no muster beside their program, so nothing can start.
 	for args, want := range map[string]string{
-		"nosuch":                           `unknown command "nosuch"`,
-		"endpoint nosuch":                  `unknown command "nosuch"`,
-		"endpoint serve --compat 4":        `--compat: expected 3.13, found "4"`,
-		"endpoint serve now":               `unknown command "now"`,
-		"demo now":                         `unknown command "now"`,
-		"demo --nosuch":                    "unknown flag: --nosuch; see `muster-lab demo --help`",
-		"demo --members many":              `invalid argument "many" for "--members"`,
-		"demo --compat 4":                  `--compat: expected 3.13, found "4"`,
-		"demo -o yaml":                     `-o: expected table or json, found "yaml"`,
-		"demo":                             "build both with `make build`",
-		"note":                             "accepts 1 arg(s), received 0",
-		"runner --token-file /nosuch/file": "--token-file: open /nosuch/file",
+		"nosuch":                            `unknown command "nosuch"`,
+		"endpoint nosuch":                   `unknown command "nosuch"`,
+		"endpoint serve --compat 4":         `--compat: expected 3.13, found "4"`,
+		"endpoint serve now":                `unknown command "now"`,
+		"endpoint machine add":              "requires at least 1 arg(s)",
+		"endpoint machine add a --param b":  `--param: expected KEY=VALUE, found "b"`,
+		"endpoint machine list -o yaml":     `-o: expected table or json, found "yaml"`,
+		"endpoint workflow start":           "requires at least 1 arg(s)",
+		"endpoint workflow start w":         "expected machines or --all",
+		"endpoint workflow fail --all a":    "expected machines or --all",
+		"endpoint token user a --ttl 1ms":   "--ttl: expected a second or more, found 1ms",
+		"endpoint token profile a":          "expected the endpoint's control socket in --control or MUSTER_LAB_CONTROL",
+		"endpoint fault add":                "accepts 1 arg(s), received 0",
+		"endpoint fault clear":              "expected ids of faults or --all",
+		"endpoint fault clear one":          `expected the id of a fault, a number, found "one"`,
+		"endpoint fault expire":             "expected whose tokens, or --all",
+		"endpoint fault restart --down -1s": "--down: expected 0 or more",
+		"demo now":                          `unknown command "now"`,
+		"demo --nosuch":                     "unknown flag: --nosuch; see `muster-lab demo --help`",
+		"demo --members many":               `invalid argument "many" for "--members"`,
+		"demo --compat 4":                   `--compat: expected 3.13, found "4"`,
+		"demo -o yaml":                      `-o: expected table or json, found "yaml"`,
+		"demo":                              "build both with `make build`",
+		"note":                              "accepts 1 arg(s), received 0",
+		"runner --token-file /nosuch/file":  "--token-file: open /nosuch/file",
 	} {
 		_, _, err := call(t.Context(), strings.Fields(args)...)
 		if err == nil || exitCode(err) != exitUsage || !strings.Contains(err.Error(), want) {
