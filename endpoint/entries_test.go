@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -193,6 +194,26 @@ func TestTaskErrorHandlers(t *testing.T) {
 	b.next(http.StatusNoContent)
 	if m = b.set(nil); !m.WorkflowComplete || len(m.TaskErrorStacks) != 0 || !slices.Equal(m.Tasks, []string{"stage:list", "t1"}) {
 		t.Errorf("got %v, complete %v, %d stacks", m.Tasks, m.WorkflowComplete, len(m.TaskErrorStacks))
+	}
+}
+
+// Error handlers that cannot run must not keep a job from failing.
+func TestErrorHandlersThatDoNotExist(t *testing.T) {
+	b := newBench(t)
+	b.set(func(m *models.Machine) { m.Params["task-error-handlers"] = map[string]any{"t1": []string{"nowhere"}} })
+	b.setTasks("t1")
+	b.move(b.next(http.StatusCreated), models.JOB_FAILED, models.JOB_FAILED, http.StatusOK)
+	if m := b.set(nil); m.Runnable || m.JobState != models.JOB_FAILED || m.CurrentTask != 1 {
+		t.Errorf("got runnable %v, job %s at %d", m.Runnable, m.JobState, m.CurrentTask)
+	}
+}
+
+// DRP's client needs a content type also where there is no content.
+func TestNothingToDoHasAContentType(t *testing.T) {
+	b := newBench(t)
+	resp := b.call(t, b.token, "POST", "/jobs", `{"Machine":"`+b.m.Key()+`"}`)
+	if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusNoContent || !strings.HasPrefix(got, "application/json") {
+		t.Errorf("got %s with %q", resp.Status, got)
 	}
 }
 

@@ -203,33 +203,31 @@ func (l *lifecycle) job(t *tx, o, n *models.Job) error {
 	}
 	m.JobState, m.JobExitState, m.JobResultErrors = n.State, n.ExitState, n.ResultErrors
 	if o.State != n.State && atPosition(m, n) {
-		if err := l.followJob(t, m, n); err != nil {
-			return err
-		}
+		l.followJob(t, m, n)
 	}
 	return l.moveMachine(t, m)
 }
 
 // followJob decides whether the machine goes on after a job of its task list has
 // changed its state. A runner that fails, reboots, stops or powers off, or leaves
-// a task incomplete has said itself that the machine is not runnable.
-func (l *lifecycle) followJob(t *tx, m *models.Machine, j *models.Job) error {
+// a task incomplete has said itself that the machine is not runnable. Error handlers
+// that cannot run count as none: the job must be able to fail.
+func (l *lifecycle) followJob(t *tx, m *models.Machine, j *models.Job) {
 	debug := t.taskDebug(m.Key())
 	switch j.State {
 	case models.JOB_FINISHED:
 		m.Runnable = m.Runnable && !debug.SingleStep
 	case models.JOB_FAILED:
+		handlers, err := t.expandTasks(m, debug.ErrorHandlers[j.Task])
+		if err != nil {
+			delete(debug.ErrorHandlers, j.Task) // they could not run
+		}
 		handled, expand := m.HandleFailure(debug, j)
 		m.Runnable = handled && !debug.SingleStep
 		if expand {
-			tasks, err := t.expandTasks(m, m.Tasks)
-			if err != nil {
-				return err
-			}
-			m.Tasks = tasks
+			m.Tasks = handlers
 		}
 	}
-	return nil
 }
 
 // jobMoves says which state may follow which. A runner that comes back fails

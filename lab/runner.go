@@ -46,6 +46,9 @@ type RunnerConfig struct {
 	// it is missing and not removed. No two runners may share one, and its path
 	// must be short enough for a unix socket in it.
 	Dir string
+	// Context is the context whose jobs to run. The default is none, which is that
+	// of an agent on the machine itself.
+	Context string
 	// Log receives what the runner and its tasks print. It must be safe for
 	// concurrent use, as os.Stderr is.
 	Log io.Writer
@@ -100,6 +103,7 @@ func RunRunner(ctx context.Context, cfg RunnerConfig) error {
 	if err != nil {
 		return fmt.Errorf("runner: %w", err)
 	}
+	a = a.Context(cfg.Context)
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run() }()
 	select {

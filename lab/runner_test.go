@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pborman/uuid"
 	"gitlab.com/rackn/provision/v4/models"
@@ -147,11 +148,12 @@ for i in $(seq 600); do test -e ` + done + " && exit 0; sleep 0.1; done; exit 1"
 	}
 }
 
-func TestFiveMachinesAtOnce(t *testing.T) {
+func TestTwentyMachinesAtOnce(t *testing.T) {
+	began := time.Now()
 	st := newSite(t, "")
 	st.workflow([]string{"echo a", "echo b"}, []string{"echo c"})
 	machines := []*models.Machine{}
-	for i := range 5 {
+	for i := range 20 {
 		m := st.machine(fmt.Sprintf("node%d", i))
 		st.runner(m)
 		machines = append(machines, m)
@@ -162,6 +164,7 @@ func TestFiveMachinesAtOnce(t *testing.T) {
 			t.Errorf("%s: got %d jobs, want 3", m.Name, len(jobs))
 		}
 	}
+	t.Logf("%d machines, 3 tasks each: %s", len(machines), time.Since(began).Round(time.Millisecond))
 	// Another round: what woke the runners once wakes them again.
 	for _, m := range machines {
 		st.patch(m, func(m *models.Machine) { m.CurrentTask = -1 })

@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 			Machine:  os.Getenv("TEST_MACHINE"),
 			Token:    os.Getenv("TEST_TOKEN"),
 			CAFile:   os.Getenv("TEST_CA"),
+			Context:  os.Getenv("TEST_CONTEXT"),
 			Dir:      os.Getenv("TEST_DIR"),
 			Log:      os.Stdout,
 			StopWait: wait,
