@@ -231,10 +231,11 @@ func (s *Server) deleteBlob(kind string) handler {
 // blobFault is the answer to an upload that failed.
 func (s *Server) blobFault(kind, name string, err error) error {
 	e := &models.Error{Model: kind, Key: "/" + name, Messages: []string{err.Error()}}
+	_, isTaken := errors.AsType[*errTaken](err)
 	switch {
 	case errors.Is(err, errBody):
 		e.Code = http.StatusBadRequest
-	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
+	case isTaken:
 		e.Code = http.StatusConflict
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return badName(kind, name)

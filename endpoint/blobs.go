@@ -20,6 +20,14 @@ var (
 	errNotRemoved = errors.New("absent, or a folder that is not empty")
 )
 
+// errTaken says that something else has the place of a file or of a folder above
+// it. Its paths are those that every DRP has, not those of this host.
+type errTaken struct{ fs.PathError }
+
+func taken(op, at string, why syscall.Errno) error {
+	return &errTaken{fs.PathError{Op: op, Path: path.Join("/tftpboot", at), Err: why}}
+}
+
 // blobs are the files that clients upload. They lie under their own names below
 // files and isos of a folder. Symbolic links are not followed.
 type blobs struct {
@@ -47,8 +55,8 @@ func goodName(name string) bool {
 	return fs.ValidPath(name) && name != "." && !strings.ContainsAny(name, "\x00\\")
 }
 
-// place returns where a file or folder is. It returns an error like the one of
-// making the folders above it if one of these is there and is not a folder.
+// place returns where a file or folder is. It returns an errTaken if one of the
+// folders above it is something else.
 func place(root *os.Root, kind, name string) (string, error) {
 	for i, c := range name {
 		if c != '/' {
@@ -62,8 +70,7 @@ func place(root *os.Root, kind, name string) (string, error) {
 			return "", err
 		}
 		if !info.IsDir() {
-			// Paths are those that every DRP has, not those of this host.
-			return "", &fs.PathError{Op: "mkdir", Path: path.Join("/tftpboot", kind, name[:i]), Err: syscall.ENOTDIR}
+			return "", taken("mkdir", path.Join(kind, name[:i]), syscall.ENOTDIR)
 		}
 	}
 	return path.Join(kind, name), nil
@@ -167,7 +174,7 @@ func (b *blobs) keep(up *upload, kind, name, sum string) error {
 		return err
 	}
 	if old, err := up.root.Lstat(at); err == nil && old.IsDir() {
-		return &fs.PathError{Op: "open", Path: path.Join("/tftpboot", at), Err: syscall.EISDIR}
+		return taken("open", at, syscall.EISDIR)
 	}
 	if err := up.root.Rename(up.path, at); err != nil {
 		return err

@@ -202,30 +202,37 @@ func TestRestartKeepsSecureParamsReadable(t *testing.T) {
 	c.must("POST", "/profiles/c1/params/cluster/secret", string(body)) // still sealed for this key
 }
 
-func TestRestartKeepsJobLogsAndForgetsThoseOfDeletedJobs(t *testing.T) {
-	cfg := endpoint.Config{Data: dataFile(t)}
-	s, stop := run(t, cfg)
-	c := asAdmin(t, s)
+// startJob plants a machine with a workflow, and returns the id of its first job.
+func startJob(t *testing.T, c caller) string {
+	t.Helper()
 	plant(c)
 	c.must("POST", "/tasks", `{"Name":"t1"}`)
 	c.must("POST", "/stages", `{"Name":"s1","Tasks":["t1"]}`)
 	c.must("POST", "/workflows", `{"Name":"w1","Stages":["s1"]}`)
 	c.must("PATCH", "/machines/"+nodeID, `[{"op":"replace","path":"/Workflow","value":"w1"}]`)
 	var job struct{ Uuid string }
-	if err := json.Unmarshal([]byte(c.must("POST", "/jobs", `{"Machine":"`+nodeID+`"}`).body), &job); err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal([]byte(c.must("POST", "/jobs", `{"Machine":"`+nodeID+`"}`).body), &job); err != nil || job.Uuid == "" {
+		t.Fatalf("no job: %v", err)
 	}
+	return job.Uuid
+}
+
+func TestRestartKeepsJobLogsAndForgetsThoseOfDeletedJobs(t *testing.T) {
+	cfg := endpoint.Config{Data: dataFile(t)}
+	s, stop := run(t, cfg)
+	c := asAdmin(t, s)
+	job := startJob(t, c)
 	logOf := func(s *endpoint.Server) string {
 		var text bytes.Buffer
-		if err := admin(t, s).Req().UrlFor("jobs", job.Uuid, "log").Do(&text); err != nil {
+		if err := admin(t, s).Req().UrlFor("jobs", job, "log").Do(&text); err != nil {
 			t.Error(err)
 		}
 		return text.String()
 	}
-	c.must("PUT", "/jobs/"+job.Uuid+"/log", "one\n")
-	c.must("PUT", "/jobs/"+job.Uuid+"/log", "two\n")
+	c.must("PUT", "/jobs/"+job+"/log", "one\n")
+	c.must("PUT", "/jobs/"+job+"/log", "two\n")
 	// What a crash leaves behind the text that was acknowledged does not count.
-	file := filepath.Join(cfg.Data+".d", "logs", job.Uuid)
+	file := filepath.Join(cfg.Data+".d", "logs", job)
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -239,11 +246,11 @@ func TestRestartKeepsJobLogsAndForgetsThoseOfDeletedJobs(t *testing.T) {
 	if got := logOf(s); got != "one\ntwo\n" {
 		t.Errorf("after the restart the log is %q", got)
 	}
-	c.must("PUT", "/jobs/"+job.Uuid+"/log", "3\n")
+	c.must("PUT", "/jobs/"+job+"/log", "3\n")
 	if got := logOf(s); got != "one\ntwo\n3\n" {
 		t.Errorf("the log is %q", got)
 	}
-	c.must("DELETE", "/jobs/"+job.Uuid, "")
+	c.must("DELETE", "/jobs/"+job, "")
 	if _, err := os.Stat(file); !os.IsNotExist(err) {
 		t.Errorf("the log of the deleted job: %v", err)
 	}
@@ -497,5 +504,82 @@ func TestCertificateIsKeptWhereItDoesNotCoverTheAddressAndTheLogSaysSo(t *testin
 	}
 	if line := <-log.lines; !strings.Contains(line, "[WARN]") || !strings.Contains(line, "127.0.0.9:0") {
 		t.Errorf("the log says %q", line)
+	}
+}
+
+func TestLogsAndFilesThatCannotBeWrittenAreRefused(t *testing.T) {
+	log := syncedBuffer{make(chan string, 100)}
+	cfg := endpoint.Config{Data: dataFile(t), Logger: hclog.New(&hclog.LoggerOptions{Output: log})}
+	s, _ := run(t, cfg)
+	c := asAdmin(t, s)
+	job := startJob(t, c)
+	dir := cfg.Data + ".d"
+	// A folder lies where the log should, and a file where the uploads should.
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "logs", job), 0o700),
+		os.Remove(filepath.Join(dir, "new")), os.WriteFile(filepath.Join(dir, "new"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for path, method := range map[string]string{"/jobs/" + job + "/log": "PUT", "/files/x": "POST"} {
+		got := c.do(method, path, "text", octets...)
+		if got.status != 500 || !strings.Contains(got.fault(t).Messages[0], "cannot write it to disk") || strings.Contains(got.body, dir) {
+			t.Errorf("%s %s: got %d %s", method, path, got.status, got.body)
+		}
+	}
+	if len(log.lines) != 2 || !strings.Contains(<-log.lines, "[ERROR]") || !strings.Contains(<-log.lines, "[ERROR]") {
+		t.Errorf("%d more lines are logged, want 2 errors", len(log.lines))
+	}
+}
+
+// Whatever becomes of the file, an endpoint says what is wrong with it or serves
+// what is left.
+func TestDamagedDataFileIsNeverTakenForAnother(t *testing.T) {
+	good := dataFile(t)
+	s, stop := run(t, endpoint.Config{Data: good})
+	c := asAdmin(t, s)
+	plant(c)
+	c.must("POST", "/params", `{"Name":"cluster/n","Schema":{"type":"integer","default":7}}`)
+	c.http.CloseIdleConnections()
+	stop()
+	raw, err := os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := dataFile(t)
+	try := func(text []byte) error {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Data: file})
+		if err == nil {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := s.Serve(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		if got, readErr := os.ReadFile(file); readErr != nil || !bytes.Equal(got, text) {
+			t.Errorf("the file was changed (%v)", readErr)
+		}
+		return err
+	}
+	if err := try(raw); err != nil {
+		t.Fatalf("the whole file: %v", err)
+	}
+	end := len(bytes.TrimRight(raw, "\n"))
+	for i := 0; i < end; i += 61 {
+		if err := try(raw[:i]); err == nil {
+			t.Errorf("%d of %d bytes are accepted", i, len(raw))
+		}
+	}
+	refused := 0
+	for i := 0; i < end; i += 211 {
+		bad := bytes.Clone(raw)
+		bad[i] ^= 0x10
+		if try(bad) != nil {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("no change of a byte is noticed")
 	}
 }
