@@ -202,7 +202,9 @@ func copyBody(to io.Writer, w http.ResponseWriter, r *http.Request) (int64, stri
 	hash := sha256.New()
 	body := bodyReader{patientReader{http.MaxBytesReader(w, r.Body, maxBlob), limit}}
 	size, err := io.Copy(io.MultiWriter(to, hash), body)
-	_ = limit.SetReadDeadline(time.Time{})
+	if err == nil { // otherwise the rest of the body must not be waited for
+		_ = limit.SetReadDeadline(time.Time{})
+	}
 	return size, hex.EncodeToString(hash.Sum(nil)), err
 }
 

@@ -70,8 +70,8 @@ func (s sealer) seal(g grant) (string, error) {
 // open reads a token; ok is false if it is malformed or has expired.
 func (s sealer) open(token string) (g grant, ok bool) {
 	sealed, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil {
-		return g, false
+	if err != nil || base64.RawURLEncoding.EncodeToString(sealed) != token {
+		return g, false // not what seal wrote: Go ignores line breaks and surplus bits
 	}
 	raw, err := s.aead.Open(nil, nil, sealed, nil)
 	if err != nil || json.Unmarshal(raw, &g) != nil {
