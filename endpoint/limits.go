@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,8 +59,14 @@ func checkShape(raw []byte) error {
 			}
 			number := string(raw[i:min(end, i+maxNumber+1)])
 			scale := strings.TrimLeft(number[strings.LastIndexAny(number, "eE")+1:], "+-")
-			if len(number) > maxNumber || strings.ContainsAny(number, "eE") && len(scale) > maxScale {
+			scaled := strings.ContainsAny(number, "eE")
+			if len(number) > maxNumber || scaled && len(scale) > maxScale {
 				return errors.New("a number is too long")
+			}
+			if scaled || len(number) > 300 { // only these can be too big for Go's decoder
+				if _, err := strconv.ParseFloat(number, 64); errors.Is(err, strconv.ErrRange) {
+					return errors.New("a number is too big")
+				}
 			}
 			i = end - 1
 		}

@@ -45,7 +45,7 @@ func parseTemplates(all []*models.Template, own []models.TemplateInfo, limits *r
 	root := template.New("").Funcs(limits.funcs()).Option("missingkey=error")
 	var broken error
 	for _, t := range all {
-		_, err := root.New(t.ID).Delims(t.StartDelimiter, t.EndDelimiter).Parse(t.Contents)
+		_, err := parseText(root.New(t.ID).Delims(t.StartDelimiter, t.EndDelimiter), t.Contents)
 		broken = errors.Join(broken, err)
 	}
 	for _, info := range own {
@@ -53,7 +53,7 @@ func parseTemplates(all []*models.Template, own []models.TemplateInfo, limits *r
 			continue
 		}
 		// What is wrong with it is told when it is its turn.
-		_, _ = root.New(info.Name).Delims(info.StartDelimiter, info.EndDelimiter).Parse(info.Contents)
+		_, _ = parseText(root.New(info.Name).Delims(info.StartDelimiter, info.EndDelimiter), info.Contents)
 	}
 	return root, broken
 }
@@ -81,7 +81,7 @@ func renderOne(root *template.Template, dot *renderDot, info models.TemplateInfo
 // expand parses and executes text that belongs to a task itself.
 func (d *renderDot) expand(info models.TemplateInfo, part, text string) (string, error) {
 	// No template object has an ID with a colon, so the names cannot collide.
-	t, err := d.set.New(info.Name+":"+part).Delims(info.StartDelimiter, info.EndDelimiter).Parse(text)
+	t, err := parseText(d.set.New(info.Name+":"+part).Delims(info.StartDelimiter, info.EndDelimiter), text)
 	if err != nil {
 		return "", err
 	}

@@ -62,6 +62,27 @@ func TestRenderingThatTakesTooLongIsEnded(t *testing.T) {
 }
 
 // A template of a task can call another one of it by name.
+// The parser would overflow its stack, which ends the process.
+func TestTemplateNestedTooDeepIsRefused(t *testing.T) {
+	deep := strings.Repeat("{{if 1}}", 1_000_000)
+	for name, render := range map[string]func() error{
+		"own text": func() error {
+			task := taskOf(deep)
+			_, err := renderActions(testSource(), task, "")
+			return err
+		},
+		"template": func() error {
+			task := taskOf(`{{template "deep.tmpl" .}}`)
+			_, err := renderActions(testSource(&models.Template{ID: "deep.tmpl", Contents: deep}), task, "")
+			return err
+		},
+	} {
+		if err := render(); err == nil || !strings.Contains(err.Error(), "has more than") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestTemplatesOfATaskCallEachOther(t *testing.T) {
 	actions, err := renderActions(testSource(), taskOf(`{{template "t1" .}}!`, `{{.Stage.Name}}`), "linux")
 	if err != nil || actions[0].Content != "here!" {

@@ -16,6 +16,7 @@ const (
 	maxRenderTime = 5 * time.Second // for one task
 	maxNesting    = 64              // of CallTemplate, ParamExpand and BootParams in one another
 	maxElements   = 1 << 20         // of a list that a function makes
+	maxTemplate   = 1 << 20         // bytes of a template
 )
 
 // renderLimits is what the rendering of one task may still use. Templates are
@@ -53,6 +54,15 @@ func (l *renderLimits) tick() error {
 		return fmt.Errorf("rendering takes more than %s", maxRenderTime)
 	}
 	return nil
+}
+
+// parseText parses a template. A long one could be nested so deep that the parser,
+// which is recursive, overflows its stack: that would end the process.
+func parseText(t *template.Template, text string) (*template.Template, error) {
+	if len(text) > maxTemplate {
+		return nil, fmt.Errorf("template %s has more than %d bytes", t.Name(), maxTemplate)
+	}
+	return t.Parse(text)
 }
 
 // tickName is the function that instrument adds calls of.
