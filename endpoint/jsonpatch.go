@@ -140,13 +140,13 @@ func (p patch) changes() bool {
 
 // apply returns the patched document. doc is not modified.
 func (p patch) apply(doc []byte) ([]byte, error) {
-	idx, err := jp.MakeIndex(doc, nil)
+	idx, err := plantDocument(doc)
 	if err != nil {
 		return nil, err
 	}
 	budget, waste, start := maxPatchBytes, 0, time.Now()
 	for i, o := range p {
-		if idx, err = o.apply(idx, &budget); err != nil {
+		if err := o.apply(idx, &budget); err != nil {
 			return nil, &opError{i, o, err}
 		}
 		// Every change of a long list copies its index, and the library keeps the
@@ -156,59 +156,88 @@ func (p patch) apply(doc []byte) ([]byte, error) {
 		}
 		if waste += 3 * idx.Len(); waste > max(maxPatchWaste, 16*idx.Len()) {
 			waste = 0
-			if idx, err = idx.Rewrite(); err != nil {
+			if doc, err = readAt(idx, nil); err != nil {
+				return nil, err
+			}
+			if idx, err = plantDocument(doc); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return idx.AppendJSON(nil)
+	return readAt(idx, nil)
 }
 
-func (o *patchOp) apply(doc *jp.Index, budget *int) (*jp.Index, error) {
+// plantDocument returns an index that holds doc as its member "". That makes the
+// library copy the keys: as long as it looks them up in the text, it panics on
+// some near its end and takes one key for another where they differ in a space.
+func plantDocument(doc []byte) (*jp.Index, error) {
+	idx, err := jp.MakeIndex([]byte(`{"":null}`), nil)
+	if err != nil {
+		return nil, err
+	}
+	return idx, idx.Replace(doc, "")
+}
+
+// inDocument is where plantDocument puts a path.
+func inDocument(path []string) []string { return append([]string{""}, path...) }
+
+// readAt returns the part of the document at a path.
+func readAt(idx *jp.Index, path []string) ([]byte, error) {
+	part, err := idx.Get(inDocument(path)...)
+	if err != nil {
+		return nil, err
+	}
+	return part.AppendJSON(nil)
+}
+
+func (o *patchOp) apply(doc *jp.Index, budget *int) error {
 	value := []byte(o.Value)
 	if o.Op == "move" || o.Op == "copy" {
-		from, err := doc.Get(o.from...)
-		if err != nil {
-			return doc, pathError(err)
-		}
-		if value, err = from.AppendJSON(nil); err != nil {
-			return doc, err
+		var err error
+		if value, err = readAt(doc, o.from); err != nil {
+			return pathError(err)
 		}
 	}
 	if *budget -= len(value); *budget < 0 {
-		return doc, errPatchTooBig
+		return errPatchTooBig
 	}
+	path := inDocument(o.path)
 	switch o.Op {
 	case "test":
-		have, err := doc.Get(o.path...)
+		have, err := doc.Get(path...)
 		if err != nil {
-			return doc, pathError(err)
+			return pathError(err)
 		}
 		want, err := jp.MakeIndex(value, nil)
 		if err == nil && !have.Equal(want) {
 			err = errTestFailed
 		}
-		return doc, err
+		return err
 	case "remove":
-		return doc, pathError(doc.Delete(o.path...))
+		return remove(doc, o.path)
 	case "move":
 		if jp.Pointer(*o.From).Contains(jp.Pointer(*o.Path)) {
 			if *o.From == *o.Path {
-				return doc, nil
+				return nil
 			}
-			return doc, jp.BadMoveError
+			return jp.BadMoveError
 		}
-		if err := doc.Delete(o.from...); err != nil {
-			return doc, pathError(err)
+		if err := remove(doc, o.from); err != nil {
+			return err
 		}
 	}
-	if len(o.path) == 0 {
-		return jp.MakeIndex(value, nil)
+	if o.Op == "replace" || len(o.path) == 0 {
+		return pathError(doc.Replace(value, path...))
 	}
-	if o.Op == "replace" {
-		return doc, pathError(doc.Replace(value, o.path...))
+	return pathError(doc.Add(value, path...))
+}
+
+// remove removes a part of the document, which cannot be the document itself.
+func remove(doc *jp.Index, path []string) error {
+	if len(path) == 0 {
+		return errNoPath
 	}
-	return doc, pathError(doc.Add(value, o.path...))
+	return pathError(doc.Delete(inDocument(path)...))
 }
 
 // pathError says that a path is missing without telling what is there instead.

@@ -37,6 +37,9 @@ func FuzzPatch(f *testing.F) {
 		f.Add(doc, patch)
 	}
 	f.Add(`{"a":[[[]]]}`, `[{"op":"copy","from":"/a","path":"/a/0/0"},{"op":"test","path":"/a/0","value":[[]]}]`)
+	// Found by fuzzing: the library panicked, and took one key for another.
+	f.Add(`{"Params":{"b/c":[]},"X":{}}`, `[{"op":"add","path":"/X00000000/","value":"0"}]`)
+	f.Add(`{"P":{"a":1,"a b":2,"a!":3}}`, `[{"op":"replace","path":"/P/a b","value":0},{"op":"remove","path":"/P/a!"}]`)
 	f.Fuzz(func(t *testing.T, docText, patchText string) {
 		doc, err := parseBody([]byte(docText))
 		if err != nil || len(doc) == 0 {

@@ -258,3 +258,25 @@ func TestCommitsAreToldInOrder(t *testing.T) {
 		t.Errorf("committed object is %s", got[2].Object)
 	}
 }
+
+// The library of JSON pointers takes keys that differ in a space for one another,
+// and panics on some near the end of a document.
+func TestPatchFindsEveryKey(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	c.must("POST", "/profiles", `{"Name":"c1","Params":{"net":1,"net x":2,"net x y":3}}`)
+	for i, name := range []string{"net", "net x", "net x y"} {
+		c.must("PATCH", "/profiles/c1", fmt.Sprintf(`[{"op":"test","path":"/Params/%s","value":%d},{"op":"replace","path":"/Params/%[1]s","value":0}]`, name, i+1))
+		c.must("PATCH", "/profiles/c1/params", fmt.Sprintf(`[{"op":"test","path":"/%s","value":0},{"op":"remove","path":"/%[1]s"}]`, name))
+	}
+	c.must("POST", "/profiles/c1/params", `{"aa":{}}`)
+	long := strings.Repeat("long", 1000)
+	for _, patch := range []string{
+		`[{"op":"add","path":"/` + long + `","value":1}]`,
+		`[{"op":"replace","path":"/` + long + `","value":2},{"op":"move","from":"/` + long + `","path":"/aa/` + long + `"}]`,
+	} {
+		c.must("PATCH", "/profiles/c1/params", patch)
+	}
+	if got := c.do("PATCH", "/profiles/c1/params", `[{"op":"add","path":"/`+long+`x/y","value":1}]`); got.status != 409 {
+		t.Errorf("below a missing member: %d %.100s", got.status, got.body)
+	}
+}
