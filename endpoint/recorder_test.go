@@ -41,16 +41,22 @@ func ShownBy(test string) []Shown {
 	return slices.Clone(allShown.shown[test])
 }
 
-// TestsThatShow returns the names of all tests that have shown something.
-func TestsThatShow() []string {
-	allShown.mu.Lock()
-	defer allShown.mu.Unlock()
+// Types returns the types of objects.
+func Types() []string {
 	var names []string
-	for name := range allShown.shown {
-		names = append(names, name)
+	for _, ot := range objectTypes {
+		names = append(names, ot.prefix)
 	}
-	slices.Sort(names)
 	return names
+}
+
+// Routes returns all routes as METHOD PATH.
+func (s *Server) Routes() []string {
+	var all []string
+	for _, rt := range s.allRoutes() {
+		all = append(all, rt.method+" "+rt.path)
+	}
+	return all
 }
 
 // sink takes the log of one test's server.

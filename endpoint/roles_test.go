@@ -119,6 +119,7 @@ func TestGroupParamsAreThoseOfTheProfile(t *testing.T) {
 			t.Errorf("%s %s: got %d %s, want %d %s", step.method, step.path, got.status, got.body, step.status, step.want)
 		}
 	}
+	as.must("GET", "/clusters/"+made.Key()+"/group/pubkey", "")
 	if got := as.do("GET", "/clusters/none/group/params", ""); got.status != http.StatusNotFound {
 		t.Errorf("no cluster: got %d", got.status)
 	}

@@ -91,6 +91,10 @@ func (s *Server) paramRoutes(prefix string) []route {
 	}
 }
 
+func (s *Server) allRoutes() []route {
+	return slices.Concat(s.routes(), s.workRoutes(), s.blobRoutes())
+}
+
 // newHandler builds the handler of all routes; every other path is 404 "No route".
 // As DRP does, it compresses JSON for clients that accept that.
 func (s *Server) newHandler() (http.Handler, error) {
@@ -99,7 +103,7 @@ func (s *Server) newHandler() (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	for _, rt := range slices.Concat(s.routes(), s.workRoutes(), s.blobRoutes()) {
+	for _, rt := range s.allRoutes() {
 		mux.HandleFunc(rt.method+" /api/v3"+rt.path, func(w http.ResponseWriter, r *http.Request) {
 			p, err := s.authenticate(r)
 			if err == nil {
