@@ -16,7 +16,12 @@
 //     one machine, or one profile. They are sealed; holders cannot read them.
 //   - With Config.Data nobody sees a change, by an answer, a read, an event or a
 //     long poll, that a crash could undo. A write that has no answer is there after
-//     the restart whole or not at all.
+//     the restart whole or not at all. The same holds for job logs and uploads.
+//
+// Files that clients upload to /api/v3/files and /api/v3/isos can be read there with
+// a token that allows it, and by everybody at /files and /isos of the same address:
+// that is what a template's ProvisionerURL means. Both tell the SHA-256 and serve
+// ranges. A folder is listed over the API only.
 //
 // What it does not do: it does not unpack what is uploaded, has no DHCP and no
 // plugins, and does not run work orders. Objects that name what is not there are
