@@ -29,8 +29,10 @@ type Config struct {
 	// killed or stopped comes back as it was: every change that was answered is
 	// there, and tokens, ETags and the certificate are still good. Job logs and
 	// uploaded files lie beside it in the folder Data + ".d". A file that is not
-	// there yet is made; its folder must be there. Whoever can read it has all
-	// secrets. By default everything is in memory and is gone at the end.
+	// there yet is made; its folder must be there. Listen may change: the
+	// certificate stays, for clients that pin it, and where its names do not cover
+	// the new address a warning says so. Whoever can read the file has all secrets.
+	// By default everything is in memory and is gone at the end.
 	Data string
 	// Control is the path of a Unix socket, 0600, over which Control and
 	// `muster-lab endpoint fault` inject faults and mint profile tokens. It is
