@@ -32,7 +32,7 @@ func socketPath(t *testing.T) string {
 // startControlled runs a server with a control socket until stop is called or the test ends.
 func startControlled(t *testing.T, path string) (s *endpoint.Server, stop func()) {
 	t.Helper()
-	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Control: path})
+	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Control: path, Logger: endpoint.Watch(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestLongFolderForAControlSocketIsRefused(t *testing.T) {
 // one, it keeps the file.
 func TestEndpointWithADataFileRestarts(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data.json")
-	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Data: data})
+	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Data: data, Logger: endpoint.Watch(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -264,7 +264,7 @@ func TestStallEndsWithItsClient(t *testing.T) {
 }
 
 func TestEndOfTheServerEndsWhatFaultsHold(t *testing.T) {
-	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0"})
+	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Logger: endpoint.Watch(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -575,7 +575,7 @@ func TestRestartCutsEverythingAndKeepsWhatIsStored(t *testing.T) {
 }
 
 func TestAddressIsRefusedWhileTheEndpointIsDown(t *testing.T) {
-	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0"})
+	s, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Logger: endpoint.Watch(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,11 @@ func (h *held) SetReadDeadline(t time.Time) error {
 	return http.NewResponseController(h.to).SetReadDeadline(t)
 }
 
+// discarded is an answer that nobody will get.
+type discarded struct{ *held }
+
+func (discarded) Write(b []byte) (int, error) { return len(b), nil }
+
 // stall sends the header and half of the body, and the rest once the fault is
 // cleared. It returns false if the client or the server ends before that. An
 // answer without a body would be complete with its header, so it is held back.

@@ -33,7 +33,7 @@ func (s *Server) suffer(w http.ResponseWriter, r *http.Request, list []*armed, n
 			writeError(w, r, a.refusal())
 			return
 		case FaultDropAfter:
-			next.ServeHTTP(newHeld(w), r)
+			next.ServeHTTP(discarded{newHeld(w)}, r)
 		case FaultStall:
 			held := newHeld(w)
 			next.ServeHTTP(held, r)
