@@ -65,6 +65,36 @@ func TestTextIsRenderedForAMachine(t *testing.T) {
 	}
 }
 
+// Templates get what a secure param holds; the API does not show it.
+func TestSecureParamIsOpenedForTemplates(t *testing.T) {
+	b := newBench(t)
+	b.putAll(t, &models.Param{Name: "secret", Secure: true, Schema: map[string]any{"type": "string"}},
+		&models.Task{Name: "t1", Templates: []models.TemplateInfo{{Name: "script", Contents: `{{.Param "secret"}} {{.ParamAsJSON "secret"}} {{.ParamCompose "secret"}}`}}})
+	var key []byte
+	if got := b.ask("GET", "/machines/"+b.m.Key()+"/pubkey", "", &key); got != http.StatusOK {
+		t.Fatalf("pubkey: got %d", got)
+	}
+	sealed := &models.SecureData{}
+	if err := sealed.Marshal(key, "open sesame"); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, got := b.text("POST", "/machines/"+b.m.Key()+"/params/secret", string(raw)); status != http.StatusOK {
+		t.Fatalf("set: got %d %s", status, got)
+	}
+	b.set(func(m *models.Machine) { m.Workflow = "short" })
+	status, got := b.text("GET", "/jobs/"+b.next(http.StatusCreated).Key()+"/actions", "")
+	if status != http.StatusOK || !strings.Contains(got, `open sesame \"open sesame\" open sesame`) {
+		t.Errorf("got %d %s", status, got)
+	}
+	if _, got := b.text("GET", "/machines/"+b.m.Key(), ""); strings.Contains(got, "sesame") {
+		t.Errorf("the machine shows %s", got)
+	}
+}
+
 // A client that may see a machine but not its secrets cannot render them.
 func TestRenderingNeedsThePowersOfATemplate(t *testing.T) {
 	b := newBench(t)

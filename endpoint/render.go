@@ -90,10 +90,7 @@ func (d *renderDot) expand(info models.TemplateInfo, part, text string) (string,
 
 // execute runs a template within what the rendering of one task may use.
 func (d *renderDot) execute(t *template.Template, data any) (string, error) {
-	if err := d.limits.enter(d.set); err != nil {
-		return "", err
-	}
-	defer d.limits.leave()
+	d.limits.instrument(d.set)
 	out := &renderOutput{limits: d.limits}
 	err := t.Execute(out, data)
 	return out.text.String(), err

@@ -61,7 +61,6 @@ func TestRenderingThatTakesTooLongIsEnded(t *testing.T) {
 	}
 }
 
-// A template of a task can call another one of it by name.
 // The parser would overflow its stack, which ends the process.
 func TestTemplateNestedTooDeepIsRefused(t *testing.T) {
 	deep := strings.Repeat("{{if 1}}", 1_000_000)
@@ -69,6 +68,12 @@ func TestTemplateNestedTooDeepIsRefused(t *testing.T) {
 		"own text": func() error {
 			task := taskOf(deep)
 			_, err := renderActions(testSource(), task, "")
+			return err
+		},
+		"param": func() error {
+			src := testSource()
+			src.param = func(string) (any, bool) { return deep, true }
+			_, err := renderActions(src, taskOf(`{{.ParamExpand "deep"}}`), "")
 			return err
 		},
 		"template": func() error {
@@ -83,6 +88,7 @@ func TestTemplateNestedTooDeepIsRefused(t *testing.T) {
 	}
 }
 
+// A template of a task can call another one of it by name.
 func TestTemplatesOfATaskCallEachOther(t *testing.T) {
 	actions, err := renderActions(testSource(), taskOf(`{{template "t1" .}}!`, `{{.Stage.Name}}`), "linux")
 	if err != nil || actions[0].Content != "here!" {
@@ -100,7 +106,7 @@ func TestRenderingIsBounded(t *testing.T) {
 		`{{range untilStep 0 2000000000 1}}{{end}}`:                                 "untilStep makes more than",
 		`{{repeat 2000000000 "x"}}`:                                                 "repeat makes more than",
 		`{{"a" | indent 2000000000}}`:                                               "indent makes more than",
-		`{{range until 100000}}{{range until 1000}}xxxxxxxxxx{{end}}{{end}}`:        "rendering makes more than",
+		`{{$s := repeat 1000000 "x"}}{{range until 100}}{{$s}}{{end}}`:              "rendering makes more than",
 		`{{$s := "xxxxxxxx"}}{{range until 60}}{{$s = printf "%s%s" $s $s}}{{end}}`: "printf makes more than",
 	} {
 		src := testSource(call)
@@ -170,7 +176,7 @@ func TestRenderErrorNamesTaskAndTemplate(t *testing.T) {
 		`{{`:                            "unclosed action",
 		`{{template "bad.tmpl" .}}`:     "missing value for if",
 		`{{template "none.tmpl" .}}`:    `"none.tmpl" not defined`,
-		`{{template "loop.tmpl" .}}`:    "exceeded maximum template depth",
+		`{{template "loop.tmpl" .}}`:    "more than 500 deep",
 		`{{fail "stop here"}}`:          "stop here",
 		`{{index .Machine.Profiles 9}}`: "out of range",
 		`{{.Repos "any"}}`:              "can't evaluate field Repos",

@@ -14,7 +14,7 @@ import (
 const (
 	maxRendered   = 16 << 20        // bytes that the templates of one task make
 	maxRenderTime = 5 * time.Second // for one task
-	maxNesting    = 64              // of CallTemplate, ParamExpand and BootParams in one another
+	maxNesting    = 500             // of templates, by whatever way they call each other
 	maxElements   = 1 << 20         // of a list that a function makes
 	maxTemplate   = 1 << 20         // bytes of a template
 )
@@ -32,21 +32,18 @@ func newRenderLimits() *renderLimits {
 	return &renderLimits{deadline: time.Now().Add(maxRenderTime), ticked: map[*parse.ListNode]bool{}}
 }
 
-// enter counts one more execution within another.
-func (l *renderLimits) enter(set *template.Template) error {
-	if l.nesting >= maxNesting {
-		return fmt.Errorf("more than %d templates and params expand one another", maxNesting)
-	}
-	l.nesting++
-	for _, t := range set.Templates() {
-		if t.Tree != nil {
-			l.instrument(t.Root)
-		}
+// enter counts a template that is executed, in another one perhaps.
+func (l *renderLimits) enter() error {
+	if l.nesting++; l.nesting > maxNesting {
+		return fmt.Errorf("templates and params expand one another more than %d deep", maxNesting)
 	}
 	return l.tick()
 }
 
-func (l *renderLimits) leave() { l.nesting-- }
+func (l *renderLimits) leave() error {
+	l.nesting--
+	return nil
+}
 
 // tick fails when rendering takes too long.
 func (l *renderLimits) tick() error {
@@ -65,38 +62,52 @@ func parseText(t *template.Template, text string) (*template.Template, error) {
 	return t.Parse(text)
 }
 
-// tickName is the function that instrument adds calls of.
-const tickName = "_tick"
+// The functions that calls are added of: text/template itself cannot be stopped.
+const (
+	enterName = "_enter"
+	leaveName = "_leave"
+	tickName  = "_tick"
+)
 
-// instrument makes a template and every loop in it call tick: text/template itself
-// cannot be stopped.
-func (l *renderLimits) instrument(list *parse.ListNode) {
-	if list == nil || l.ticked[list] {
+// instrument makes every template of a set call enter and leave, and every loop in
+// it tick.
+func (l *renderLimits) instrument(set *template.Template) {
+	for _, t := range set.Templates() {
+		if t.Tree == nil || t.Root == nil || l.ticked[t.Root] {
+			continue
+		}
+		l.ticked[t.Root] = true
+		tickLoops(t.Root)
+		t.Root.Nodes = append(append([]parse.Node{callOf(enterName)}, t.Root.Nodes...), callOf(leaveName))
+	}
+}
+
+func tickLoops(list *parse.ListNode) {
+	if list == nil {
 		return
 	}
-	l.ticked[list] = true
 	for _, node := range list.Nodes {
 		switch n := node.(type) {
 		case *parse.IfNode:
-			l.instrument(n.List)
-			l.instrument(n.ElseList)
+			tickLoops(n.List)
+			tickLoops(n.ElseList)
 		case *parse.WithNode:
-			l.instrument(n.List)
-			l.instrument(n.ElseList)
+			tickLoops(n.List)
+			tickLoops(n.ElseList)
 		case *parse.RangeNode:
-			l.instrument(n.List)
-			l.instrument(n.ElseList)
+			tickLoops(n.List)
+			tickLoops(n.ElseList)
+			n.List.Nodes = append([]parse.Node{callOf(tickName)}, n.List.Nodes...)
 		}
 	}
-	list.Nodes = append([]parse.Node{tickCall()}, list.Nodes...)
 }
 
-func tickCall() parse.Node {
-	trees, err := parse.Parse(tickName, "{{"+tickName+"}}", "", "", map[string]any{tickName: ""})
+func callOf(name string) parse.Node {
+	trees, err := parse.Parse(name, "{{"+name+"}}", "", "", map[string]any{name: ""})
 	if err != nil {
 		panic(err) // the text is constant
 	}
-	return trees[tickName].Root.Nodes[0]
+	return trees[name].Root.Nodes[0]
 }
 
 // renderOutput collects what templates write.
@@ -120,7 +131,9 @@ func (l *renderLimits) funcs() template.FuncMap {
 	for name, fn := range funcs {
 		funcs[name] = bounded(name, fn)
 	}
-	funcs[tickName] = func() (string, error) { return "", l.tick() }
+	for name, check := range map[string]func() error{enterName: l.enter, leaveName: l.leave, tickName: l.tick} {
+		funcs[name] = func() (string, error) { return "", check() }
+	}
 	return funcs
 }
 

@@ -116,7 +116,7 @@ func (d *renderDot) expandValue(key string, v any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		t, err := set.New("param " + key).Parse(v)
+		t, err := parseText(set.New("param "+key), v)
 		if err != nil {
 			return nil, err
 		}
