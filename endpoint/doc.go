@@ -17,6 +17,9 @@
 //   - With Config.Data nobody sees a change, by an answer, a read, an event or a
 //     long poll, that a crash could undo. A write that has no answer is there after
 //     the restart whole or not at all. The same holds for job logs and uploads.
+//   - No request ends or holds up the server: bodies, objects, patches, schemas,
+//     templates and filters are bounded (limits.go and schema.go), slow clients are
+//     cut off, and a websocket whose client does not read is closed with 1013.
 //
 // Files that clients upload to /api/v3/files and /api/v3/isos can be read there with
 // a token that allows it, and by everybody at /files and /isos of the same address:
@@ -49,6 +52,10 @@
 // inherited params. Both modes answer what is not permitted as 3.13 does: a list
 // without the claim is empty and an object is 404. What DRP 4 does then is not
 // known, and neither is whether its long poll differs from this one.
+//
+// Event registrations may have a filter, as on DRP 4; with "3.13" a dot after the
+// second one belongs to the key. All writes are update events: there is no save.
+// Server logs are not events.
 //
 // JSON Patch is that of DRP 4's library: for a test an integer never equals a
 // number written with a fraction or an exponent, so that 1 is not 1.0, and patched
