@@ -68,6 +68,7 @@ func TestWrongUseSaysWhatIsWrongAndEndsWithTwo(t *testing.T) {
 		"nosuch":                            `unknown command "nosuch"`,
 		"endpoint nosuch":                   `unknown command "nosuch"`,
 		"endpoint serve --compat 4":         `--compat: expected 3.13, found "4"`,
+		"endpoint serve --log-level loud":   `--log-level: expected trace, debug, info, warn, error or off, found "loud"`,
 		"endpoint serve now":                `unknown command "now"`,
 		"endpoint machine add":              "requires at least 1 arg(s)",
 		"endpoint machine add a --param b":  `--param: expected KEY=VALUE, found "b"`,
