@@ -6,7 +6,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint check clean
+.PHONY: help build demo test lint check fuzz kills clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,16 @@ lint: ## check formatting, vet, staticcheck and both go.mod files
 # The build comes before the tests, which build the same programs again: from its cache.
 check: ## lint, build, test and demo, and prove that nothing was left running or mounted
 	@scripts/check-clean.sh $(MAKE) --no-print-directory -j1 lint build test demo
+
+# Long runs, which CI leaves out.
+FUZZTIME ?= 60s
+KILLS    ?= 1000
+
+fuzz: ## fuzz every parser of the endpoint, FUZZTIME (60s) each
+	@scripts/fuzz.sh $(FUZZTIME)
+
+kills: ## kill the endpoint KILLS (1000) times under load and look for lost writes
+	MUSTER_KILLS=$(KILLS) $(GO) test -count=1 -timeout=60m -v -run TestKilledEndpoint ./cmd/muster-lab
 
 clean: ## remove what the other targets made
 	rm -rf bin dist coverage.out
