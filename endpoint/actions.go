@@ -2,10 +2,13 @@ package endpoint
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/render"
 )
 
 // jobFor returns the job that a request names, if p may do action on the jobs
@@ -29,7 +32,7 @@ func (s *Server) getJobActions(w http.ResponseWriter, r *http.Request, p *princi
 	if err != nil {
 		return err
 	}
-	var src renderSource
+	var src render.Source
 	var task *models.Task
 	err = s.store.view(func(t *tx) error {
 		rec := t.record("tasks", job.Task)
@@ -44,24 +47,24 @@ func (s *Server) getJobActions(w http.ResponseWriter, r *http.Request, p *princi
 		return err
 	}
 	// Templates may take their time: nobody else waits for them.
-	actions, err := renderActions(src, task, r.URL.Query().Get("os"))
+	actions, err := render.Actions(src, task, r.URL.Query().Get("os"))
 	if err != nil {
 		return refuse(job, "%s", err.Error())
 	}
 	return writeJSON(w, http.StatusOK, actions)
 }
 
-func (s *Server) renderSource(t *tx, job *models.Job) (renderSource, error) {
+func (s *Server) renderSource(t *tx, job *models.Job) (render.Source, error) {
 	rec := t.find("machines", job.Machine.String())
 	if rec == nil {
-		return renderSource{}, refuse(job, "Machine %s does not exist", job.Machine)
+		return render.Source{}, refuse(job, "Machine %s does not exist", job.Machine)
 	}
-	src := renderSource{
-		job:            job,
-		machine:        rec.model().(*models.Machine),
-		apiURL:         s.URL(),
-		provisionerURL: s.URL(),
-		param: func(key string) (value any, ok bool) {
+	src := render.Source{
+		Job:            job,
+		Machine:        rec.model().(*models.Machine),
+		APIURL:         s.URL(),
+		ProvisionerURL: s.URL(),
+		Param: func(key string) (value any, ok bool) {
 			_ = s.store.view(func(t *tx) error {
 				var raw json.RawMessage
 				if raw, ok = t.param(rec, key, true); ok {
@@ -71,28 +74,32 @@ func (s *Server) renderSource(t *tx, job *models.Job) (renderSource, error) {
 			})
 			return value, ok
 		},
-		params: func(key string) (values []any) {
+		Params: func(key string) (values []any) {
 			_ = s.store.view(func(t *tx) error {
 				values = t.allValues(rec, key)
 				return nil
 			})
 			return values
 		},
-		machineToken: func(ttl time.Duration) (string, error) {
+		MachineToken: func(ttl time.Duration) (string, error) {
 			return s.MachineToken(rec.key, ttl)
 		},
-		profileToken: func(profile string, ttl time.Duration) (string, error) {
-			return s.ProfileToken(rec.key, profile, ttl)
+		ProfileToken: func(profile string, ttl time.Duration) (string, error) {
+			token, err := s.ProfileToken(rec.key, profile, ttl)
+			if errors.Is(err, ErrTokenNotAllowed) {
+				return token, nil // DRP renders what stands for it
+			}
+			return token, err
 		},
 	}
-	if obj, ok := t.get("bootenvs", src.machine.BootEnv); ok {
-		src.env = obj.(*models.BootEnv)
+	if obj, ok := t.get("bootenvs", src.Machine.BootEnv); ok {
+		src.BootEnv = obj.(*models.BootEnv)
 	}
-	if obj, ok := t.get("stages", src.machine.Stage); ok {
-		src.stage = obj.(*models.Stage)
+	if obj, ok := t.get("stages", src.Machine.Stage); ok {
+		src.Stage = obj.(*models.Stage)
 	}
 	for _, tmpl := range t.list("templates") {
-		src.templates = append(src.templates, tmpl.(*models.Template))
+		src.Templates = append(src.Templates, tmpl.(*models.Template))
 	}
 	return src, nil
 }

@@ -1,12 +1,13 @@
 package endpoint
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/render"
 )
 
 // machineVerbs are the routes below one machine that are not about its fields,
@@ -88,7 +89,7 @@ func (s *Server) renderTemplate(w http.ResponseWriter, r *http.Request, p *princ
 }
 
 func (s *Server) renderFor(w http.ResponseWriter, p *principal, machine string, info models.TemplateInfo) error {
-	var src renderSource
+	var src render.Source
 	err := s.store.view(func(t *tx) error {
 		rec, err := t.writable(p, "machines", machine, "getSecure", "token")
 		if err != nil {
@@ -101,14 +102,12 @@ func (s *Server) renderFor(w http.ResponseWriter, p *principal, machine string, 
 	if err != nil {
 		return err
 	}
-	dot := newRenderDot(src, nil)
-	root, _ := parseTemplates(src.templates, nil, dot.limits)
-	action, err := renderOne(root, dot, info)
+	out, err := render.One(src, info)
 	if err != nil {
-		return refuse(src.machine, "%s", fmt.Sprintf("template %s: %v", info.Name, err))
+		return refuse(src.Machine, "%s", err.Error())
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	w.Header().Set("Content-Type", "application/octet-stream")
-	_, _ = io.WriteString(w, action.Content) // the client is gone: nobody is left to be told
+	_, _ = io.WriteString(w, out) // the client is gone: nobody is left to be told
 	return nil
 }

@@ -1,4 +1,4 @@
-package endpoint
+package render
 
 import (
 	"fmt"
@@ -19,34 +19,34 @@ const (
 	maxTemplate   = 1 << 20         // bytes of a template
 )
 
-// renderLimits is what the rendering of one task may still use. Templates are
+// limits is what the rendering of one task may still use. Templates are
 // programs: without limits one of them could keep the endpoint busy for ever.
-type renderLimits struct {
+type limits struct {
 	written  int
 	nesting  int
 	deadline time.Time
 	ticked   map[*parse.ListNode]bool
 }
 
-func newRenderLimits() *renderLimits {
-	return &renderLimits{deadline: time.Now().Add(maxRenderTime), ticked: map[*parse.ListNode]bool{}}
+func newLimits() *limits {
+	return &limits{deadline: time.Now().Add(maxRenderTime), ticked: map[*parse.ListNode]bool{}}
 }
 
 // enter counts a template that is executed, in another one perhaps.
-func (l *renderLimits) enter() error {
+func (l *limits) enter() error {
 	if l.nesting++; l.nesting > maxNesting {
 		return fmt.Errorf("templates and params expand one another more than %d deep", maxNesting)
 	}
 	return l.tick()
 }
 
-func (l *renderLimits) leave() error {
+func (l *limits) leave() error {
 	l.nesting--
 	return nil
 }
 
 // tick fails when rendering takes too long.
-func (l *renderLimits) tick() error {
+func (l *limits) tick() error {
 	if time.Now().After(l.deadline) {
 		return fmt.Errorf("rendering takes more than %s", maxRenderTime)
 	}
@@ -71,7 +71,7 @@ const (
 
 // instrument makes every template of a set call enter and leave, and every loop in
 // it tick.
-func (l *renderLimits) instrument(set *template.Template) {
+func (l *limits) instrument(set *template.Template) {
 	for _, t := range set.Templates() {
 		if t.Tree == nil || t.Root == nil || l.ticked[t.Root] {
 			continue
@@ -110,13 +110,13 @@ func callOf(name string) parse.Node {
 	return trees[name].Root.Nodes[0]
 }
 
-// renderOutput collects what templates write.
-type renderOutput struct {
-	limits *renderLimits
+// output collects what templates write.
+type output struct {
+	limits *limits
 	text   strings.Builder
 }
 
-func (o *renderOutput) Write(p []byte) (int, error) {
+func (o *output) Write(p []byte) (int, error) {
 	if o.limits.written += len(p); o.limits.written > maxRendered {
 		return 0, fmt.Errorf("rendering makes more than %d bytes", maxRendered)
 	}
@@ -125,7 +125,7 @@ func (o *renderOutput) Write(p []byte) (int, error) {
 
 // funcs are the functions of DRP's templates, none of which may make a text or a
 // list that is too long.
-func (l *renderLimits) funcs() template.FuncMap {
+func (l *limits) funcs() template.FuncMap {
 	funcs := models.DrpSafeFuncMap()
 	funcs["print"], funcs["printf"], funcs["println"] = fmt.Sprint, fmt.Sprintf, fmt.Sprintln
 	for name, fn := range funcs {

@@ -1,4 +1,4 @@
-package endpoint
+package render
 
 import (
 	"encoding/json"
@@ -9,8 +9,8 @@ import (
 
 // Param is the aggregated value of a param; an unset param without a default
 // in its schema is an error, which fails the job. Secure params are opened.
-func (d *renderDot) Param(key string) (any, error) {
-	v, ok := d.src.param(key)
+func (d *dot) Param(key string) (any, error) {
+	v, ok := d.src.Param(key)
 	if !ok {
 		return nil, fmt.Errorf("no such param %s", key)
 	}
@@ -18,13 +18,13 @@ func (d *renderDot) Param(key string) (any, error) {
 }
 
 // ParamExists says whether Param would find a value.
-func (d *renderDot) ParamExists(key string) bool {
-	_, ok := d.src.param(key)
+func (d *dot) ParamExists(key string) bool {
+	_, ok := d.src.Param(key)
 	return ok
 }
 
 // ParamAsJSON is Param, encoded as JSON.
-func (d *renderDot) ParamAsJSON(key string) (string, error) {
+func (d *dot) ParamAsJSON(key string) (string, error) {
 	v, err := d.Param(key)
 	if err != nil {
 		return "", err
@@ -34,7 +34,7 @@ func (d *renderDot) ParamAsJSON(key string) (string, error) {
 }
 
 // ParamAsYAML is Param, encoded as YAML.
-func (d *renderDot) ParamAsYAML(key string) (string, error) {
+func (d *dot) ParamAsYAML(key string) (string, error) {
 	v, err := d.Param(key)
 	if err != nil {
 		return "", err
@@ -45,7 +45,7 @@ func (d *renderDot) ParamAsYAML(key string) (string, error) {
 
 // ParamExpand is Param, every text of which, but for the keys of maps, is itself a
 // template.
-func (d *renderDot) ParamExpand(key string) (any, error) {
+func (d *dot) ParamExpand(key string) (any, error) {
 	v, err := d.Param(key)
 	if err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func (d *renderDot) ParamExpand(key string) (any, error) {
 // ParamCompose is the value of a param put together from everywhere that the
 // machine could have it from, nearest first and the default last: lists are
 // appended, maps are merged, of everything else the nearest counts.
-func (d *renderDot) ParamCompose(key string) (any, error) {
-	values := d.src.params(key)
+func (d *dot) ParamCompose(key string) (any, error) {
+	values := d.src.Params(key)
 	if len(values) == 0 {
 		return nil, fmt.Errorf("no such param %s", key)
 	}
@@ -69,10 +69,10 @@ func (d *renderDot) ParamCompose(key string) (any, error) {
 }
 
 // ComposeParam is ParamCompose; DRP's documentation has both names.
-func (d *renderDot) ComposeParam(key string) (any, error) { return d.ParamCompose(key) }
+func (d *dot) ComposeParam(key string) (any, error) { return d.ParamCompose(key) }
 
 // ParamComposeExpand is ParamCompose, expanded as by ParamExpand.
-func (d *renderDot) ParamComposeExpand(key string) (any, error) {
+func (d *dot) ParamComposeExpand(key string) (any, error) {
 	v, err := d.ParamCompose(key)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func compose(near, far any) any {
 }
 
 // expandValue renders every text in the value of a param.
-func (d *renderDot) expandValue(key string, v any) (any, error) {
+func (d *dot) expandValue(key string, v any) (any, error) {
 	var err error
 	switch v := v.(type) {
 	case string:

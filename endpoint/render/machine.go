@@ -1,4 +1,4 @@
-package endpoint
+package render
 
 import (
 	"errors"
@@ -10,32 +10,32 @@ import (
 	"gitlab.com/rackn/provision/v4/models"
 )
 
-// renderMachine is .Machine of a template: the machine's fields and what DRP adds.
-type renderMachine struct {
+// machine is .Machine of a template: the machine's fields and what DRP adds.
+type machine struct {
 	*models.Machine
-	dot *renderDot
+	dot *dot
 }
 
 // Path is where DRP keeps the files of this machine, below its file server.
-func (m *renderMachine) Path() string { return path.Join(m.Prefix(), m.UUID()) }
+func (m *machine) Path() string { return path.Join(m.Prefix(), m.UUID()) }
 
 // Url is the address of Path.
-func (m *renderMachine) Url() string { return m.dot.ProvisionerURL() + "/" + m.Path() }
+func (m *machine) Url() string { return m.dot.ProvisionerURL() + "/" + m.Path() }
 
 // HexAddress is the IPv4 address in hexadecimal digits.
-func (m *renderMachine) HexAddress() string { return models.Hexaddr(m.Address) }
+func (m *machine) HexAddress() string { return models.Hexaddr(m.Address) }
 
 // ShortName is the name up to the first dot.
-func (m *renderMachine) ShortName() string {
+func (m *machine) ShortName() string {
 	name, _, _ := strings.Cut(m.Name, ".")
 	return name
 }
 
 // HasProfile says whether the machine itself carries a profile.
-func (m *renderMachine) HasProfile(name string) bool { return slices.Contains(m.Profiles, name) }
+func (m *machine) HasProfile(name string) bool { return slices.Contains(m.Profiles, name) }
 
 // MacAddr is the first hardware address, also in the form of pxelinux.
-func (m *renderMachine) MacAddr(format ...string) string {
+func (m *machine) MacAddr(format ...string) string {
 	if len(m.HardwareAddrs) == 0 {
 		return ""
 	}
@@ -46,15 +46,15 @@ func (m *renderMachine) MacAddr(format ...string) string {
 	return mac
 }
 
-// renderEnv is .Env of a template: the boot environment's fields and what DRP adds.
-type renderEnv struct {
+// env is .Env of a template: the boot environment's fields and what DRP adds.
+type env struct {
 	*models.BootEnv
-	dot *renderDot
+	dot *dot
 }
 
 // arch is the environment for the machine's architecture. What that does not say
 // is as for all.
-func (e *renderEnv) arch() models.ArchInfo {
+func (e *env) arch() models.ArchInfo {
 	res := models.ArchInfo{Kernel: e.BootEnv.Kernel, Initrds: e.BootEnv.Initrds, BootParams: e.BootEnv.BootParams}
 	for name, arch := range e.OS.SupportedArchitectures {
 		if !models.ArchEqual(name, e.dot.Machine.Arch) {
@@ -74,13 +74,13 @@ func (e *renderEnv) arch() models.ArchInfo {
 }
 
 // Kernel is the partial path of the kernel.
-func (e *renderEnv) Kernel() string { return e.arch().Kernel }
+func (e *env) Kernel() string { return e.arch().Kernel }
 
 // Initrds are the partial paths of the initrds.
-func (e *renderEnv) Initrds() []string { return e.arch().Initrds }
+func (e *env) Initrds() []string { return e.arch().Initrds }
 
 // PathFor is where a file of the environment would be found by tftp or http.
-func (e *renderEnv) PathFor(proto, file string) (string, error) {
+func (e *env) PathFor(proto, file string) (string, error) {
 	tail := path.Join(e.OS.Name, "install", file)
 	switch proto {
 	case "tftp":
@@ -92,10 +92,10 @@ func (e *renderEnv) PathFor(proto, file string) (string, error) {
 }
 
 // InstallUrl is the address of what the environment installs from.
-func (e *renderEnv) InstallUrl() (string, error) { return e.PathFor("http", "") }
+func (e *env) InstallUrl() (string, error) { return e.PathFor("http", "") }
 
 // JoinInitrds are the places of all initrds, separated by spaces.
-func (e *renderEnv) JoinInitrds(proto string) (string, error) {
+func (e *env) JoinInitrds(proto string) (string, error) {
 	paths := []string{}
 	for _, initrd := range e.Initrds() {
 		p, err := e.PathFor(proto, initrd)
@@ -108,7 +108,7 @@ func (e *renderEnv) JoinInitrds(proto string) (string, error) {
 }
 
 // BootParams is the rendered kernel command line of the boot environment.
-func (d *renderDot) BootParams() (string, error) {
+func (d *dot) BootParams() (string, error) {
 	if d.Env == nil {
 		return "", errors.New("the machine's boot environment does not exist")
 	}

@@ -1,4 +1,4 @@
-package endpoint
+package render
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 )
 
 // testSource renders for machine "node1" with a few params.
-func testSource(templates ...*models.Template) renderSource {
+func testSource(templates ...*models.Template) Source {
 	m := &models.Machine{}
 	m.Name, m.Uuid, m.Address, m.Arch = "node1.example", uuid.Parse("3e7031fe-3062-45f1-835c-92541bc9cbd3"), net.IPv4(10, 0, 0, 1), "amd64"
 	m.HardwareAddrs, m.Profiles = []string{"52:54:00:00:00:01"}, []string{"mine"}
@@ -24,26 +24,26 @@ func testSource(templates ...*models.Template) renderSource {
 		"expand": "{{.Machine.ShortName}} {{.ParamExpand \"deep\"}}", "deep": map[string]any{"k{{": []any{"{{.Param \"cluster/size\"}}", 1.0}},
 		"loop": "{{.ParamExpand \"loop\"}}",
 	}
-	return renderSource{
-		job:            &models.Job{Uuid: uuid.Parse("00000000-0000-0000-0000-000000000009")},
-		env:            env,
-		stage:          &models.Stage{Name: "here"},
-		machine:        m,
-		templates:      templates,
-		apiURL:         "https://example:8092",
-		provisionerURL: "https://example:8091",
-		param:          func(key string) (any, bool) { v, ok := params[key]; return v, ok },
-		params: func(key string) []any {
+	return Source{
+		Job:            &models.Job{Uuid: uuid.Parse("00000000-0000-0000-0000-000000000009")},
+		BootEnv:        env,
+		Stage:          &models.Stage{Name: "here"},
+		Machine:        m,
+		Templates:      templates,
+		APIURL:         "https://example:8092",
+		ProvisionerURL: "https://example:8091",
+		Param:          func(key string) (any, bool) { v, ok := params[key]; return v, ok },
+		Params: func(key string) []any {
 			return map[string][]any{
 				"list": {[]any{"own"}, []any{"profile", "{{.Stage.Name}}"}, []any{"default"}},
 				"map":  {map[string]any{"a": 1.0, "in": map[string]any{"x": 1.0}}, map[string]any{"a": 2.0, "b": 2.0, "in": map[string]any{"y": 2.0}}, "odd"},
 				"one":  {"own", "profile"},
 			}[key]
 		},
-		machineToken: func(ttl time.Duration) (string, error) { return "machine-" + ttl.String(), nil },
-		profileToken: func(profile string, ttl time.Duration) (string, error) {
+		MachineToken: func(ttl time.Duration) (string, error) { return "machine-" + ttl.String(), nil },
+		ProfileToken: func(profile string, ttl time.Duration) (string, error) {
 			if profile != "mine" {
-				return tokenNotOnMachine, fmt.Errorf("%w: no", ErrTokenNotAllowed)
+				return "InvalidTokenNotAllowedNotOnMachine", nil
 			}
 			return profile + "-" + ttl.String(), nil
 		},
@@ -53,10 +53,10 @@ func testSource(templates ...*models.Template) renderSource {
 func TestRenderingThatTakesTooLongIsEnded(t *testing.T) {
 	loop := `{{$l := until 100000}}{{range $l}}{{range $l}}{{range $l}}{{end}}{{end}}{{end}}`
 	task := taskOf(loop)
-	dot := newRenderDot(testSource(), task)
-	dot.limits.deadline = time.Now().Add(10 * time.Millisecond)
-	root, _ := parseTemplates(nil, task.Templates, dot.limits)
-	if _, err := renderOne(root, dot, task.Templates[0]); err == nil || !strings.Contains(err.Error(), "rendering takes more than") {
+	d := newDot(testSource(), task)
+	d.limits.deadline = time.Now().Add(10 * time.Millisecond)
+	root, _ := parseTemplates(nil, task.Templates, d.limits)
+	if _, err := d.action(root, task.Templates[0]); err == nil || !strings.Contains(err.Error(), "rendering takes more than") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -67,18 +67,18 @@ func TestTemplateNestedTooDeepIsRefused(t *testing.T) {
 	for name, render := range map[string]func() error{
 		"own text": func() error {
 			task := taskOf(deep)
-			_, err := renderActions(testSource(), task, "")
+			_, err := Actions(testSource(), task, "")
 			return err
 		},
 		"param": func() error {
 			src := testSource()
-			src.param = func(string) (any, bool) { return deep, true }
-			_, err := renderActions(src, taskOf(`{{.ParamExpand "deep"}}`), "")
+			src.Param = func(string) (any, bool) { return deep, true }
+			_, err := Actions(src, taskOf(`{{.ParamExpand "deep"}}`), "")
 			return err
 		},
 		"template": func() error {
 			task := taskOf(`{{template "deep.tmpl" .}}`)
-			_, err := renderActions(testSource(&models.Template{ID: "deep.tmpl", Contents: deep}), task, "")
+			_, err := Actions(testSource(&models.Template{ID: "deep.tmpl", Contents: deep}), task, "")
 			return err
 		},
 	} {
@@ -90,7 +90,7 @@ func TestTemplateNestedTooDeepIsRefused(t *testing.T) {
 
 // A template of a task can call another one of it by name.
 func TestTemplatesOfATaskCallEachOther(t *testing.T) {
-	actions, err := renderActions(testSource(), taskOf(`{{template "t1" .}}!`, `{{.Stage.Name}}`), "linux")
+	actions, err := Actions(testSource(), taskOf(`{{template "t1" .}}!`, `{{.Stage.Name}}`), "linux")
 	if err != nil || actions[0].Content != "here!" {
 		t.Errorf("got %+v, %v", actions, err)
 	}
@@ -110,7 +110,7 @@ func TestRenderingIsBounded(t *testing.T) {
 		`{{$s := "xxxxxxxx"}}{{range until 60}}{{$s = printf "%s%s" $s $s}}{{end}}`: "printf makes more than",
 	} {
 		src := testSource(call)
-		_, err := renderActions(src, taskOf(source), "linux")
+		_, err := Actions(src, taskOf(source), "linux")
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "task job: template t0") {
 			t.Errorf("%s: got %.300v, want %q", source, err, want)
 		}
@@ -133,7 +133,7 @@ func TestRenderedValues(t *testing.T) {
 		`{{.ParamAsJSON "cluster/names"}}`:                     `["a","b"]`,
 		`{{.ParamExists "cluster/size"}}{{.ParamExists "no"}}`: "truefalse",
 		`{{template "shared.tmpl" .}} {{template "part"}}`:     "size=3 part",
-		`{{.GenerateToken}} {{.GenerateInfiniteToken}}`:        "machine-1h0m0s machine-26208h0m0s",
+		`{{.GenerateToken}} {{.GenerateInfiniteToken}}`:        "machine-1h0m0s machine-0s",
 		`{{.GenerateProfileToken "mine" 7200}}`:                "mine-2h0m0s",
 		`{{.GenerateProfileToken "other" 7200}}`:               "InvalidTokenNotAllowedNotOnMachine",
 		`{{ "x" | upper | repeat 3 }}`:                         "XXX",
@@ -157,7 +157,7 @@ func TestRenderedValues(t *testing.T) {
 		`{{.Env.InstallUrl}} {{.BootParams}}`:                                                              "https://example:8091/centos-7.3/install size=3",
 		`{{.Stage.Name}} {{.Task.Name}}`:                                                                   "here job",
 	} {
-		actions, err := renderActions(testSource(shared), taskOf(source), "linux")
+		actions, err := Actions(testSource(shared), taskOf(source), "linux")
 		if err != nil {
 			t.Errorf("%s: %v", source, err)
 			continue
@@ -187,7 +187,7 @@ func TestRenderErrorNamesTaskAndTemplate(t *testing.T) {
 		`{{.ParseUrl "port" "x"}}`:      "expected scheme, host or path",
 		`{{.Env.PathFor "ftp" "x"}}`:    "expected protocol tftp or http",
 	} {
-		_, err := renderActions(testSource(bad, loop), taskOf("fine", source), "linux")
+		_, err := Actions(testSource(bad, loop), taskOf("fine", source), "linux")
 		if err == nil {
 			t.Errorf("%s: no error", source)
 			continue
@@ -203,7 +203,7 @@ func TestRenderErrorNamesTaskAndTemplate(t *testing.T) {
 // A template object that is broken must not stop tasks that do not use it.
 func TestBrokenTemplateObjectHarmsItsUsersOnly(t *testing.T) {
 	bad := &models.Template{ID: "bad.tmpl", Contents: "{{if}}"}
-	if _, err := renderActions(testSource(bad), taskOf("fine"), ""); err != nil {
+	if _, err := Actions(testSource(bad), taskOf("fine"), ""); err != nil {
 		t.Error(err)
 	}
 }
@@ -214,7 +214,7 @@ func TestRenderPathIDAndOS(t *testing.T) {
 		{Name: "other", Contents: "x", Meta: map[string]string{"OS": "windows, darwin"}},
 		{Name: "odd", Contents: "[[.Machine.ShortName]] {{", StartDelimiter: "[[", EndDelimiter: "]]", Meta: map[string]string{"OS": "any"}},
 	}}
-	actions, err := renderActions(testSource(&models.Template{ID: "conf.tmpl", Contents: "c"}), task, "linux")
+	actions, err := Actions(testSource(&models.Template{ID: "conf.tmpl", Contents: "c"}), task, "linux")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestRenderPathIDAndOS(t *testing.T) {
 func TestRequiredParamsAreChecked(t *testing.T) {
 	task := taskOf("x")
 	task.RequiredParams = []string{"cluster/size", "cluster/a", "cluster/b"}
-	_, err := renderActions(testSource(), task, "")
+	_, err := Actions(testSource(), task, "")
 	if err == nil || !strings.Contains(err.Error(), "task job: missing required params: cluster/a, cluster/b") {
 		t.Errorf("got %v", err)
 	}
