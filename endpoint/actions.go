@@ -8,6 +8,7 @@ import (
 
 	"gitlab.com/rackn/provision/v4/models"
 
+	"muster/endpoint/rawjson"
 	"muster/endpoint/render"
 )
 
@@ -114,7 +115,7 @@ func (t *tx) allValues(rec *record, key string) (values []any) {
 		}
 	}
 	for _, layer := range t.layers(rec) {
-		if raw := lookup(layer.params, key); raw != nil {
+		if raw := rawjson.Lookup(layer.params, key); raw != nil {
 			add(t.plain(layer, key, raw))
 		}
 	}

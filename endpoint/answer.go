@@ -1,15 +1,15 @@
 package endpoint
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
 
-	"gitlab.com/rackn/jp"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
 )
 
 const (
@@ -82,23 +82,11 @@ func readBodyUpTo(w http.ResponseWriter, r *http.Request, most int64) ([]byte, e
 
 // parseBody returns the compact JSON of a body, nil for an empty one.
 func parseBody(body []byte) ([]byte, error) {
-	if len(body) == 0 {
-		return nil, nil
-	}
-	body = bytes.ToValidUTF8(body, []byte("\ufffd")) // as Go, and so DRP, reads it
-	compact := bytes.NewBuffer(make([]byte, 0, len(body)))
-	if err := json.Compact(compact, body); err != nil {
+	compact, err := rawjson.Parse(body)
+	if err != nil {
 		return nil, badRequest("Cannot parse the body: " + err.Error())
 	}
-	if err := checkShape(compact.Bytes()); err != nil {
-		return nil, badRequest("Cannot parse the body: " + err.Error())
-	}
-	// What a patch could not read later, such as 1e400 or a member that comes
-	// twice, must not get into the store.
-	if _, err := jp.MakeIndex(compact.Bytes(), nil); err != nil {
-		return nil, badRequest("Cannot parse the body")
-	}
-	return compact.Bytes(), nil
+	return compact, nil
 }
 
 func badRequest(msg string) *models.Error {

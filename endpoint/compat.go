@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+
+	"muster/endpoint/rawjson"
 )
 
 // Fields that 3.13 does not have, by type; "" stands for every type. Machines
@@ -39,7 +41,7 @@ func (s *store) present(prefix string, raw []byte) ([]byte, error) {
 	if len(hidden) == 0 {
 		return raw, nil
 	}
-	return withMembers(raw, hidden)
+	return rawjson.With(raw, hidden)
 }
 
 // restore puts the fields of old that clients do not see into raw, which was
@@ -50,19 +52,19 @@ func (s *store) restore(old *record, raw json.RawMessage) (json.RawMessage, erro
 		return raw, nil
 	}
 	out := new(bytes.Buffer)
-	err := eachMember(raw, func(name string, value []byte) {
+	err := rawjson.Each(raw, func(name string, value []byte) {
 		if _, ok := hidden[name]; !ok {
-			writeMember(out, name, value)
+			rawjson.WriteMember(out, name, value)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = eachMember(old.raw, func(name string, value []byte) {
+	err = rawjson.Each(old.raw, func(name string, value []byte) {
 		if _, ok := hidden[name]; ok {
-			writeMember(out, name, value)
+			rawjson.WriteMember(out, name, value)
 		}
 	})
-	endObject(out)
+	rawjson.EndObject(out)
 	return out.Bytes(), err
 }

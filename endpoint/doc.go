@@ -18,8 +18,9 @@
 //     long poll, that a crash could undo. A write that has no answer is there after
 //     the restart whole or not at all. The same holds for job logs and uploads.
 //   - No request ends or holds up the server: bodies, objects, patches, schemas,
-//     templates and filters are bounded (limits.go, schema.go, render), slow clients are
-//     cut off, and a websocket whose client does not read is closed with 1013.
+//     templates and filters are bounded (limits.go and the packages below this
+//     one), slow clients are cut off, and a websocket whose client does not read is
+//     closed with 1013.
 //
 // Files that clients upload to /api/v3/files and /api/v3/isos can be read there with
 // a token that allows it, and by everybody at /files and /isos of the same address:

@@ -9,9 +9,10 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/xeipuuv/gojsonschema"
 	"gitlab.com/rackn/jp"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/schema"
 )
 
 // dataFormat is the format of data files that this version writes and reads.
@@ -149,8 +150,8 @@ func (s *store) reload(line objectHead, object []byte) (*record, error) {
 		}
 		rec.keys = &keyPair{(*[32]byte)(line.Public), (*[32]byte)(line.Private)}
 	}
-	if p, ok := rec.head.(*models.Param); ok && p.Schema != nil && checkSchema(p.Schema) == nil {
-		if rec.schema, err = gojsonschema.NewSchema(gojsonschema.NewGoLoader(p.Schema)); err != nil {
+	if p, ok := rec.head.(*models.Param); ok && p.Schema != nil && schema.Check(p.Schema) == nil {
+		if rec.schema, err = schema.Compile(p.Schema); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", line.Type, rec.key, err)
 		}
 	}

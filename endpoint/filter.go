@@ -2,13 +2,14 @@ package endpoint
 
 import (
 	"cmp"
-	"encoding/json"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"gitlab.com/rackn/jp"
+
+	"muster/endpoint/rawjson"
 )
 
 type kind int
@@ -38,16 +39,16 @@ func (t *tx) field(prefix, name string, aggregate bool) (field, error) {
 	switch idx, ok := indexes()[prefix][name]; {
 	case !ok || t.s.lacks(prefix, name):
 	case name == "Key":
-		return field{text, func(_ *tx, rec *record) []byte { return quote(rec.key) }}, nil
+		return field{text, func(_ *tx, rec *record) []byte { return rawjson.Quote(rec.key) }}, nil
 	case name == "Params":
-		return field{text, func(_ *tx, rec *record) []byte { return memberNames(rec.params) }}, nil
+		return field{text, func(_ *tx, rec *record) []byte { return rawjson.Names(rec.params) }}, nil
 	case name == "Valid":
-		return field{boolean, func(_ *tx, rec *record) []byte { return lookup(rec.shown, "Validated") }}, nil
+		return field{boolean, func(_ *tx, rec *record) []byte { return rawjson.Lookup(rec.shown, "Validated") }}, nil
 	default:
-		return field{idx.kind, func(_ *tx, rec *record) []byte { return lookup(rec.shown, name) }}, nil
+		return field{idx.kind, func(_ *tx, rec *record) []byte { return rawjson.Lookup(rec.shown, name) }}, nil
 	}
 	if key, ok := strings.CutPrefix(name, "Meta."); ok {
-		return field{text, func(_ *tx, rec *record) []byte { return lookup(lookup(rec.shown, "Meta"), key) }}, nil
+		return field{text, func(_ *tx, rec *record) []byte { return rawjson.Lookup(rawjson.Lookup(rec.shown, "Meta"), key) }}, nil
 	}
 	if key, ok := strings.CutPrefix(name, "Params."); ok {
 		return param(key), nil
@@ -134,7 +135,7 @@ func (c condition) holds(value []byte) bool {
 	with := func(arg string) (int, bool) { return compareText(value, arg) }
 	switch c.op {
 	case "Re":
-		return c.re.MatchString(unquote(value))
+		return c.re.MatchString(rawjson.Unquote(value))
 	case "In":
 		return slices.ContainsFunc(c.args, func(arg string) bool { n, ok := with(arg); return ok && n == 0 })
 	case "Between":
@@ -172,7 +173,7 @@ func (c condition) holdsForList(list []byte) bool {
 func compareText(value []byte, arg string) (n int, ok bool) {
 	switch value[0] {
 	case '"':
-		return strings.Compare(unquote(value), arg), true
+		return strings.Compare(rawjson.Unquote(value), arg), true
 	case 't', 'f':
 		b, err := strconv.ParseBool(arg)
 		return compareJSON(value, strconv.AppendBool(nil, b)), err == nil
@@ -194,17 +195,9 @@ func compareJSON(a, b []byte) int {
 	case isNumber(a) && isNumber(b):
 		return compareNumbers(string(a), string(b))
 	case a[0] == '"' && b[0] == '"':
-		return strings.Compare(unquote(a), unquote(b))
+		return strings.Compare(rawjson.Unquote(a), rawjson.Unquote(b))
 	}
 	return strings.Compare(string(a), string(b))
-}
-
-// memberNames returns the list of an object's member names.
-func memberNames(raw []byte) []byte {
-	names := []string{}
-	_ = eachMember(raw, func(name string, _ []byte) { names = append(names, name) })
-	list, _ := json.Marshal(names) // strings always marshal
-	return list
 }
 
 func isNumber(v []byte) bool { return v[0] == '-' || v[0] >= '0' && v[0] <= '9' }
@@ -219,18 +212,4 @@ func compareNumbers(a, b string) int {
 	x, _ := strconv.ParseFloat(a, 64)
 	y, _ := strconv.ParseFloat(b, 64)
 	return cmp.Compare(x, y)
-}
-
-func quote(s string) []byte {
-	raw, _ := json.Marshal(s) // a string always marshals
-	return raw
-}
-
-// unquote returns the text of a JSON string and other JSON as it is.
-func unquote(v []byte) string {
-	var s string
-	if json.Unmarshal(v, &s) != nil {
-		return string(v)
-	}
-	return s
 }

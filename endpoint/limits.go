@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,9 +18,6 @@ const (
 	maxBody   = 8 << 20     // bytes of a request's body
 	maxObject = 2 * maxBody // bytes of an object; patches can make it grow
 	maxHeader = 64 << 10    // bytes of a request's header
-	maxDepth  = 500         // of a value; encoding/json itself stops at 10000
-	maxNumber = 1000        // characters of a number
-	maxScale  = 3           // digits of a number's exponent
 )
 
 // requestTimes are the time limits of clients that are slow to ask.
@@ -32,47 +28,6 @@ type requestTimes struct {
 }
 
 var defaultRequestTimes = requestTimes{header: 10 * time.Second, body: readTime, idle: 2 * time.Minute}
-
-// checkShape returns an error if JSON is nested too deep or has a number that is
-// costly to compute with. Its time is linear in the size of raw.
-func checkShape(raw []byte) error {
-	depth, inString := 0, false
-	for i := 0; i < len(raw); i++ {
-		switch c := raw[i]; {
-		case inString:
-			if c == '\\' {
-				i++
-			}
-			inString = c != '"'
-		case c == '"':
-			inString = true
-		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
-				return fmt.Errorf("nested more than %d deep", maxDepth)
-			}
-		case c == '}' || c == ']':
-			depth--
-		case c == '-' || c >= '0' && c <= '9':
-			end := i + 1
-			for end < len(raw) && strings.IndexByte("+-.eE0123456789", raw[end]) >= 0 {
-				end++
-			}
-			number := string(raw[i:min(end, i+maxNumber+1)])
-			scale := strings.TrimLeft(number[strings.LastIndexAny(number, "eE")+1:], "+-")
-			scaled := strings.ContainsAny(number, "eE")
-			if len(number) > maxNumber || scaled && len(scale) > maxScale {
-				return errors.New("a number is too long")
-			}
-			if scaled || len(number) > 300 { // only these can be too big for Go's decoder
-				if _, err := strconv.ParseFloat(number, 64); errors.Is(err, strconv.ErrRange) {
-					return errors.New("a number is too big")
-				}
-			}
-			i = end - 1
-		}
-	}
-	return nil
-}
 
 // misfit words an error of decoding JSON without the value that did not fit.
 func misfit(err error) error {

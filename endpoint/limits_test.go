@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
+	"muster/endpoint/schema"
 )
 
 // ask sends a request as the default user and returns status and body.
@@ -35,14 +38,14 @@ func TestCostlyBodiesAreRefused(t *testing.T) {
 		body string
 		want int
 	}{
-		"deep":             {nested(maxDepth - 2), 200},
-		"too deep":         {nested(maxDepth + 1), 400},
+		"deep":             {nested(rawjson.MaxDepth - 2), 200},
+		"too deep":         {nested(rawjson.MaxDepth + 1), 400},
 		"far too deep":     {nested(1_000_000), 400},
 		"unclosed":         {strings.Repeat("[", 100_000), 400},
-		"long number":      {"0." + strings.Repeat("9", maxNumber-2), 200},
+		"long number":      {"0." + strings.Repeat("9", rawjson.MaxNumber-2), 200},
 		"big number":       {strings.Repeat("9", 308), 200},
 		"too big number":   {strings.Repeat("9", 309), 400},
-		"too long number":  {strings.Repeat("9", maxNumber+1), 400},
+		"too long number":  {strings.Repeat("9", rawjson.MaxNumber+1), 400},
 		"huge":             {"1e400", 400},
 		"tiny":             {"1e-999999999", 400},
 		"nought":           {"0e999999999", 400},
@@ -51,8 +54,8 @@ func TestCostlyBodiesAreRefused(t *testing.T) {
 		"not UTF-8":        {"\"\xff\xfe\"", 200},
 		"lone surrogate":   {`"\ud800"`, 200},
 		"NUL":              {`"\u0000"`, 200},
-		"digits in text":   {`"` + strings.Repeat("9", 2*maxNumber) + `"`, 200},
-		"brackets in text": {`"\"` + strings.Repeat("[", 2*maxDepth) + `"`, 200},
+		"digits in text":   {`"` + strings.Repeat("9", 2*rawjson.MaxNumber) + `"`, 200},
+		"brackets in text": {`"\"` + strings.Repeat("[", 2*rawjson.MaxDepth) + `"`, 200},
 		"too big":          {`"` + strings.Repeat("x", maxBody) + `"`, 413},
 	} {
 		got, body := s.ask(t, "POST", "/profiles/aa/params/some", row.body)
@@ -71,7 +74,7 @@ func TestObjectsDoNotGrowForEver(t *testing.T) {
 	s.putAll(t, &models.Profile{Name: "aa"}, &models.Profile{Name: "bb"})
 	code, body := 0, ""
 	s.ask(t, "POST", "/profiles/aa/params/deep", `{}`)
-	for range maxDepth {
+	for range rawjson.MaxDepth {
 		if code, body = s.ask(t, "PATCH", "/profiles/aa", `[{"op":"copy","from":"/Params/deep","path":"/Params/deep/x"}]`); code != 200 {
 			break
 		}
@@ -85,37 +88,6 @@ func TestObjectsDoNotGrowForEver(t *testing.T) {
 	}
 	if code != 409 || !strings.Contains(body, "bytes") {
 		t.Errorf("grew until %d %.200s", code, body)
-	}
-}
-
-func TestPatchBombsEnd(t *testing.T) {
-	doc := []byte(`{"a":[` + strings.Repeat("1,", 300_000) + `1]}`)
-	ops := make([]string, maxPatchOps)
-	for i := range ops {
-		ops[i] = `{"op":"add","path":"/a/0","value":1}`
-	}
-	p, err := parsePatch([]byte("[" + strings.Join(ops, ",") + "]"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.apply(doc); err == nil || !errors.Is(err.(*opError).err, errPatchTooSlow) {
-		t.Errorf("got %v", err)
-	}
-	small := []byte(`{"a":["` + strings.Repeat("x", 100_000) + `"]}`)
-	for _, row := range []struct{ patch, want string }{
-		{`[{"op":"add","path":"/a/99999999","value":1}]`, "Path not found."},
-		{`[{"op":"add","path":"/a/99999999999999999999999","value":1}]`, "Path not found."},
-		{`[{"op":"add","path":"/a/-1/x","value":1}]`, ""},
-		{`[{"op":"add","path":"` + strings.Repeat("/a", maxPathDepth+1) + `","value":1}]`, "Not a JSON pointer."},
-		{`[` + strings.TrimSuffix(strings.Repeat(`{"op":"copy","from":"/a","path":"/b"},`, 100), ",") + `]`, "Patch copies too much."},
-	} {
-		p, err := parsePatch([]byte(row.patch))
-		if err == nil {
-			_, err = p.apply(small)
-		}
-		if err == nil || row.want != "" && err.Error() != row.want {
-			t.Errorf("%.60s: %v", row.patch, err)
-		}
 	}
 }
 
@@ -149,7 +121,7 @@ func TestSchemasThatNeverEndAreRefused(t *testing.T) {
 		"new base":      {`{"definitions":{"a":{"$id":"http://127.0.0.1:1/","$ref":"#/x"}},"$ref":"#/definitions/a","x":{}}`, 422, 200},
 		"file":          {`{"$ref":"file:///etc/passwd"}`, 422, 200},
 		"remote":        {`{"properties":{"x":{"$ref":"http://127.0.0.1:1/"}}}`, 422, 200},
-		"patterns":      {`{"pattern":"` + strings.Repeat("x{1000}", maxSchemaPatterns+1) + `"}`, 422, 200},
+		"patterns":      {`{"pattern":"` + strings.Repeat("x{1000}", schema.MaxPatterns+1) + `"}`, 422, 200},
 		"a tree":        {`{"type":"object","properties":{"child":{"$ref":"#"}},"additionalProperties":false}`, 201, 200},
 		"plain":         {`{"type":"object"}`, 201, 200},
 	} {

@@ -33,9 +33,9 @@ func (s *Server) startMachine(w http.ResponseWriter, r *http.Request, p *princip
 	ops, badPatch := parsePatch(body)
 	var rec *record
 	err = s.store.update(p.name, func(t *tx) error {
-		old, err := t.writable(p, "machines", r.PathValue("key"), ops.claims("")...)
+		old, err := t.writable(p, "machines", r.PathValue("key"), ops.Claims("")...)
 		if err == nil {
-			err = old.patchable(p, badPatch, (*opError).onObject)
+			err = old.patchable(p, badPatch, patchConflict)
 		}
 		if err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
 )
 
 // getObject answers GET and HEAD of one object, at once or, if the request says
@@ -100,7 +102,7 @@ func (s *Server) postObject(prefix string) handler {
 		}
 		if m, ok := head.(*models.Machine); ok {
 			// The key must stay the one that was authorized, also if it was made up just now.
-			if body, err = withMember(body, "Uuid", []byte(`"`+m.Uuid.String()+`"`)); err != nil {
+			if body, err = rawjson.Set(body, "Uuid", []byte(`"`+m.Uuid.String()+`"`)); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,9 @@ import (
 
 	"gitlab.com/rackn/jp"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/jsonpatch"
+	"muster/endpoint/rawjson"
 )
 
 // getParams answers GET .../params: the object's own params or, with
@@ -85,8 +88,8 @@ func (s *Server) postParam(prefix string) handler {
 		}
 		return paramChange{
 			actions: []string{"update:" + jp.PtrTo("Params", name).String()},
-			apply:   func(rec *record) ([]byte, error) { return withMember(rec.params, name, body) },
-			answer:  func(_, rec *record) []byte { return lookup(rec.params, name) },
+			apply:   func(rec *record) ([]byte, error) { return rawjson.Set(rec.params, name, body) },
+			answer:  func(_, rec *record) []byte { return rawjson.Lookup(rec.params, name) },
 		}
 	})
 }
@@ -95,14 +98,14 @@ func (s *Server) postParam(prefix string) handler {
 func (s *Server) deleteParam(prefix string) handler {
 	return s.changeParams(prefix, func(r *http.Request, _ []byte) paramChange {
 		name := r.PathValue("param")
-		value := func(rec *record) []byte { return lookup(rec.params, name) }
+		value := func(rec *record) []byte { return rawjson.Lookup(rec.params, name) }
 		return paramChange{
 			actions: []string{"update:" + jp.PtrTo("Params", name).String()},
 			apply: func(rec *record) ([]byte, error) {
 				if value(rec) == nil {
 					return nil, notFound("params", name)
 				}
-				return withMembers(rec.params, map[string][]byte{name: nil})
+				return rawjson.With(rec.params, map[string][]byte{name: nil})
 			},
 			answer: func(old, _ *record) []byte { return value(old) },
 		}
@@ -115,14 +118,14 @@ func (s *Server) patchParams(prefix string) handler {
 	return s.changeParams(prefix, func(r *http.Request, body []byte) paramChange {
 		ops, badOp := parsePatch(body)
 		return paramChange{
-			actions:  ops.claims("/Params"),
+			actions:  ops.Claims("/Params"),
 			badPatch: badOp,
 			apply: func(rec *record) ([]byte, error) {
-				params, err := ops.apply(rec.params)
-				if bad, ok := errors.AsType[*opError](err); ok {
-					return nil, bad.onParams(prefix, rec.key)
+				params, err := ops.Apply(rec.params)
+				if bad, ok := errors.AsType[*jsonpatch.OpError](err); ok {
+					return nil, paramsConflict(bad, prefix, rec.key)
 				}
-				if err != nil || !ops.changes() {
+				if err != nil || !ops.Changes() {
 					return nil, err
 				}
 				return params, nil
@@ -154,7 +157,7 @@ func (s *Server) changeParams(prefix string, plan func(*http.Request, []byte) pa
 				return err
 			}
 			if r.Method == http.MethodPatch {
-				if err := old.patchable(p, change.badPatch, (*opError).onParams); err != nil {
+				if err := old.patchable(p, change.badPatch, paramsConflict); err != nil {
 					return err
 				}
 			}
@@ -179,7 +182,7 @@ func (t *tx) putParams(old *record, change paramChange) (*record, error) {
 	if err != nil || params == nil {
 		return old, err
 	}
-	raw, err := withMembers(old.raw, map[string][]byte{"Params": params})
+	raw, err := rawjson.With(old.raw, map[string][]byte{"Params": params})
 	if err != nil {
 		return nil, err
 	}

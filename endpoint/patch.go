@@ -3,9 +3,12 @@ package endpoint
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/jsonpatch"
 )
 
 // patchObject answers PATCH of an object with the complete patched object. The
@@ -25,9 +28,9 @@ func (s *Server) patchObject(prefix string) handler {
 		var rec *record
 		err = s.store.update(p.name, func(t *tx) error {
 			t.force = force
-			old, err := t.writable(p, prefix, key, ops.claims("")...)
+			old, err := t.writable(p, prefix, key, ops.Claims("")...)
 			if err == nil {
-				err = old.patchable(p, badPatch, (*opError).onObject)
+				err = old.patchable(p, badPatch, patchConflict)
 			}
 			if err == nil {
 				rec, err = t.patch(old, ops)
@@ -41,15 +44,25 @@ func (s *Server) patchObject(prefix string) handler {
 	}
 }
 
+// parsePatch reads a patch from a body. A body that is none is 400; a patch of which
+// an operation can be applied to nothing is a *jsonpatch.OpError.
+func parsePatch(body []byte) (jsonpatch.Patch, error) {
+	ops, err := jsonpatch.Parse(body)
+	if _, ok := errors.AsType[*jsonpatch.OpError](err); err == nil || ok {
+		return ops, err
+	}
+	return nil, badRequest(err.Error())
+}
+
 // patchable returns an error unless p may see the object, whose patch was parsed
 // with the error badPatch. The tests of a patch tell what the object holds, so
 // that a patch needs get as well as update.
-func (r *record) patchable(p *principal, badPatch error, conflict func(e *opError, prefix, key string) *models.Error) error {
+func (r *record) patchable(p *principal, badPatch error, conflict func(e *jsonpatch.OpError, prefix, key string) *models.Error) error {
 	prefix := r.head.Prefix()
 	if !p.can(prefix, "get", r.authKey()) {
 		return notFound(prefix, r.key)
 	}
-	if bad, ok := errors.AsType[*opError](badPatch); ok {
+	if bad, ok := errors.AsType[*jsonpatch.OpError](badPatch); ok {
 		return conflict(bad, prefix, r.key)
 	}
 	return badPatch
@@ -57,16 +70,16 @@ func (r *record) patchable(p *principal, badPatch error, conflict func(e *opErro
 
 // patch applies ops to an object and stages the result. A patch that only tests
 // leaves the object as it is.
-func (t *tx) patch(old *record, ops patch) (*record, error) {
+func (t *tx) patch(old *record, ops jsonpatch.Patch) (*record, error) {
 	prefix := old.head.Prefix()
-	patched, err := ops.apply(old.shown)
+	patched, err := ops.Apply(old.shown)
 	if err != nil {
-		if bad, ok := errors.AsType[*opError](err); ok {
-			return nil, bad.onObject(prefix, old.key)
+		if bad, ok := errors.AsType[*jsonpatch.OpError](err); ok {
+			return nil, patchConflict(bad, prefix, old.key)
 		}
 		return nil, err
 	}
-	if !ops.changes() {
+	if !ops.Changes() {
 		return old, nil
 	}
 	head, _, err := decode(prefix, patched)
@@ -92,4 +105,28 @@ func (t *tx) replace(old *record, raw json.RawMessage) (*record, error) {
 		return nil, err
 	}
 	return t.putRaw(old.head.Prefix(), raw)
+}
+
+// patchConflict is the 409 error of a patch on an object URL.
+func patchConflict(e *jsonpatch.OpError, prefix, key string) *models.Error {
+	path := ""
+	if e.Op.Path != nil {
+		path = *e.Op.Path
+	}
+	line, _ := json.Marshal(map[string]string{"op": e.Op.Op, "path": path}) // strings always marshal
+	return &models.Error{
+		Model: prefix, Key: key, Type: "PATCH", Code: http.StatusConflict,
+		Messages: []string{
+			fmt.Sprintf("Patch error at line %d: %v", e.Line, e.Err),
+			"Patch line: " + string(line),
+		},
+	}
+}
+
+// paramsConflict is the 409 error of a patch on a /params URL.
+func paramsConflict(e *jsonpatch.OpError, prefix, key string) *models.Error {
+	return &models.Error{
+		Model: prefix, Key: key, Type: "PATCH", Code: http.StatusConflict,
+		Messages: []string{fmt.Sprintf("Patch failed to apply at line %d", e.Line), e.Err.Error()},
+	}
 }

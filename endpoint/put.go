@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 	puuid "github.com/pborman/uuid"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
 )
 
 // putRaw validates and stages the object in raw, which is compact JSON.
@@ -20,7 +22,7 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 			Messages: []string{fmt.Sprintf("The object would have more than %d bytes", maxObject)},
 		}
 	}
-	err := checkShape(raw)
+	err := rawjson.CheckShape(raw)
 	var head models.Model
 	var params []byte
 	if err == nil {

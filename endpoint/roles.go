@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
 )
 
 // Clusters and resource brokers are machines that say so in their Meta, as in DRP:
@@ -216,7 +218,7 @@ func (ro role) complete(body []byte, m *models.Machine) ([]byte, error) {
 	for name, value := range map[string]any{"Uuid": m.Key(), "Meta": m.Meta, "Context": m.Context, "Profiles": m.Profiles} {
 		raw, err := json.Marshal(value)
 		if err == nil {
-			body, err = withMember(body, name, raw)
+			body, err = rawjson.Set(body, name, raw)
 		}
 		if err != nil {
 			return nil, err
@@ -255,7 +257,7 @@ func (h *hub) publishRoles(c change) {
 		return
 	}
 	var name string
-	_ = json.Unmarshal(lookup(lookup(c.Object, "Meta"), roleField), &name)
+	_ = json.Unmarshal(rawjson.Lookup(rawjson.Lookup(c.Object, "Meta"), roleField), &name)
 	for prefix, role := range machineRoles {
 		if role == name {
 			c.Type = prefix

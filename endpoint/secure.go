@@ -9,6 +9,8 @@ import (
 
 	"gitlab.com/rackn/provision/v4/models"
 	"golang.org/x/crypto/nacl/box"
+
+	"muster/endpoint/rawjson"
 )
 
 // keyPair is what the secure params of one object are sealed with. The private
@@ -54,7 +56,7 @@ func (t *tx) sealParams(rec *record) error {
 		return nil
 	}
 	sealed := map[string][]byte{}
-	err := eachMember(rec.params, func(name string, value []byte) {
+	err := rawjson.Each(rec.params, func(name string, value []byte) {
 		if !t.secure(name) || looksSealed(value) {
 			return
 		}
@@ -66,14 +68,14 @@ func (t *tx) sealParams(rec *record) error {
 	if err != nil || len(sealed) == 0 {
 		return err
 	}
-	rec.params, err = withMembers(rec.params, sealed)
+	rec.params, err = rawjson.With(rec.params, sealed)
 	return err
 }
 
 // looksSealed reports whether a value has the shape of a sealed one, so that one
 // for another object is refused and not sealed again.
 func looksSealed(value []byte) bool {
-	return lookup(value, "Payload") != nil && lookup(value, "Nonce") != nil || lookup(value, "LookupUri") != nil
+	return rawjson.Lookup(value, "Payload") != nil && rawjson.Lookup(value, "Nonce") != nil || rawjson.Lookup(value, "LookupUri") != nil
 }
 
 // plain returns the value of an object's param, opened if it is a secure one.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
 )
 
 // Clients of all kinds at once, and the server stops in the middle: nothing hangs
@@ -140,7 +142,7 @@ func TestStormOfClientsAndShutdownInTheMiddle(t *testing.T) {
 	}
 	rec, _ := s.store.next(id{"profiles", "shared"})
 	var counter int64
-	if err := json.Unmarshal(lookup(rec.params, "counter"), &counter); err != nil {
+	if err := json.Unmarshal(rawjson.Lookup(rec.params, "counter"), &counter); err != nil {
 		t.Fatal(err)
 	}
 	if counter < won.Load() || counter > won.Load()+unknown.Load() {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
 )
 
 // tx is one transaction. It is valid only inside the function given to view or
@@ -108,7 +110,7 @@ func (t *tx) put(m models.Model) error {
 		if old := t.record(m.Prefix(), m.Key()); old != nil {
 			var was map[string]any
 			if json.Unmarshal(old.params, &was) == nil && reflect.DeepEqual(was, p.GetParams()) {
-				if raw, err = withMembers(raw, map[string][]byte{"Params": old.params}); err != nil {
+				if raw, err = rawjson.With(raw, map[string][]byte{"Params": old.params}); err != nil {
 					return err
 				}
 			}

@@ -1,13 +1,14 @@
 package endpoint
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 
-	"github.com/xeipuuv/gojsonschema"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
+	"muster/endpoint/schema"
 )
 
 // check says what makes an object unfit to be stored, apart from its params: bad
@@ -16,11 +17,13 @@ import (
 func (t *tx) check(rec, old *record) error {
 	var faults []string
 	if p, ok := rec.head.(*models.Param); ok && p.Schema != nil {
-		if err := checkSchema(p.Schema); err != nil {
+		if err := schema.Check(p.Schema); err != nil {
 			return invalid(rec, []string{err.Error()})
 		}
-		if value, ok := p.DefaultValue(); ok && checkCost(p.Schema, value) != nil {
-			return invalid(rec, []string{errSchemaTooCostly.Error()})
+		if value, ok := p.DefaultValue(); ok {
+			if err := schema.CheckCost(p.Schema, value); err != nil {
+				return invalid(rec, []string{err.Error()})
+			}
 		}
 	}
 	if v, ok := rec.head.(models.Validator); ok {
@@ -51,7 +54,7 @@ func (t *tx) accept(rec, old *record) error {
 	t.setAvailable(rec.head)
 	if p, ok := rec.head.(*models.Param); ok && p.Schema != nil {
 		var err error
-		if rec.schema, err = gojsonschema.NewSchema(gojsonschema.NewGoLoader(p.Schema)); err != nil {
+		if rec.schema, err = schema.Compile(p.Schema); err != nil {
 			return invalid(rec, []string{err.Error()})
 		}
 	}
@@ -74,9 +77,9 @@ func (t *tx) badParams(rec, old *record) (faults []string) {
 	}
 	known := map[string][]byte{}
 	if old != nil && old.checked == t.s.schemas {
-		_ = eachMember(old.params, func(name string, value []byte) { known[name] = value })
+		_ = rawjson.Each(old.params, func(name string, value []byte) { known[name] = value })
 	}
-	err := eachMember(rec.params, func(name string, value []byte) {
+	err := rawjson.Each(rec.params, func(name string, value []byte) {
 		if was, ok := known[name]; ok && string(was) == string(value) {
 			return
 		}
@@ -102,22 +105,11 @@ func (t *tx) badParams(rec, old *record) (faults []string) {
 
 // mismatches says how a value fails the schema of a param, without repeating it.
 func (r *record) mismatches(value []byte) (faults []string) {
-	var decoded any
-	err := checkShape(value) // a sealed value was not checked before
-	if err == nil {
-		err = json.Unmarshal(value, &decoded)
-	}
-	if err == nil {
-		err = checkCost(r.head.(*models.Param).Schema, decoded)
-	}
+	found, err := r.schema.Mismatches(value)
 	if err != nil {
-		return []string{fmt.Sprintf("Param %s: %v", r.key, err)}
+		found = []string{err.Error()}
 	}
-	res, err := r.schema.Validate(gojsonschema.NewBytesLoader(value))
-	if err != nil {
-		return []string{fmt.Sprintf("Param %s: %v", r.key, err)}
-	}
-	for _, fault := range res.Errors() {
+	for _, fault := range found {
 		faults = append(faults, fmt.Sprintf("Param %s: %s", r.key, fault))
 	}
 	return faults

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
 )
 
 // viewOptions says how much of an object a client wants to see.
@@ -81,7 +83,7 @@ func (o viewOptions) show(t *tx, rec *record) (json.RawMessage, error) {
 	if o.only != nil || o.slim != nil {
 		change["Partial"] = []byte("true")
 	}
-	return withMembers(rec.shown, change)
+	return rawjson.With(rec.shown, change)
 }
 
 // params returns the params of an object as the client wants to see them.
@@ -96,7 +98,7 @@ func (o viewOptions) params(t *tx, rec *record) (json.RawMessage, error) {
 	seen := map[string]bool{}
 	out := new(bytes.Buffer)
 	for _, layer := range layers {
-		err := eachMember(layer.params, func(name string, value []byte) {
+		err := rawjson.Each(layer.params, func(name string, value []byte) {
 			if seen[name] || o.only != nil && !slices.Contains(o.only, name) {
 				return
 			}
@@ -104,13 +106,13 @@ func (o viewOptions) params(t *tx, rec *record) (json.RawMessage, error) {
 			if o.decode {
 				value = t.plain(layer, name, value)
 			}
-			writeMember(out, name, value)
+			rawjson.WriteMember(out, name, value)
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	endObject(out)
+	rawjson.EndObject(out)
 	return out.Bytes(), nil
 }
 
@@ -152,7 +154,7 @@ func (o viewOptions) param(t *tx, rec *record, name string) (json.RawMessage, bo
 		layers = t.layers(rec)
 	}
 	for _, layer := range layers {
-		value := lookup(layer.params, name)
+		value := rawjson.Lookup(layer.params, name)
 		if value != nil && o.decode {
 			value = t.plain(layer, name, value)
 		}

@@ -1,12 +1,15 @@
-package endpoint
+package schema
 
 import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"muster/endpoint/rawjson"
 )
 
 // What the JSON schema of a param may not do. The library that checks values by
@@ -14,26 +17,31 @@ import (
 // refers to itself without going into the value overflows its stack, which would
 // end the process.
 var (
-	errSchemaRef       = errors.New("the schema refers to another document or to a part that it does not have")
-	errSchemaID        = errors.New("the schema has references and, below its root, ids: this is not supported")
-	errSchemaPatterns  = errors.New("the schema has too many counted repetitions in its patterns")
-	errSchemaTooCostly = errors.New("the schema refers to itself too often to check this value")
+	errRef       = errors.New("the schema refers to another document or to a part that it does not have")
+	errID        = errors.New("the schema has references and, below its root, ids: this is not supported")
+	errPatterns  = errors.New("the schema has too many counted repetitions in its patterns")
+	errTooCostly = errors.New("the schema refers to itself too often to check this value")
 )
 
 const (
-	maxSchemaSteps    = 100_000 // comparisons of a part of a schema with a part of a value
-	maxSchemaPatterns = 64
+	// MaxPatterns is how many counted repetitions the patterns of a schema may have:
+	// each can make what is compiled of it a thousand times bigger.
+	MaxPatterns = 64
+
+	maxSteps = 100_000 // comparisons of a part of a schema with a part of a value
 )
 
-// checkSchema returns an error unless the schema of a param can be compiled
+var countedRepetition = regexp.MustCompile(`\{[0-9]`)
+
+// Check returns an error unless the schema of a param can be compiled
 // without harm.
-func checkSchema(schema any) error {
+func Check(schema any) error {
 	raw, err := json.Marshal(schema)
 	if err != nil {
 		return err
 	}
-	if len(countedRepetition.FindAllIndex(raw, maxSchemaPatterns+1)) > maxSchemaPatterns {
-		return errSchemaPatterns
+	if len(countedRepetition.FindAllIndex(raw, MaxPatterns+1)) > MaxPatterns {
+		return errPatterns
 	}
 	if !hasRef(schema) {
 		return nil
@@ -45,11 +53,11 @@ func checkSchema(schema any) error {
 func checkRefs(root, at any, below bool) error {
 	here, _ := at.(map[string]any)
 	if ref, ok := here["$ref"].(string); ok && resolve(root, ref) == nil {
-		return errSchemaRef
+		return errRef
 	}
 	for _, name := range []string{"$id", "id"} {
 		if _, ok := here[name].(string); ok && below {
-			return errSchemaID
+			return errID
 		}
 	}
 	for name, part := range here {
@@ -120,28 +128,28 @@ func elements(v any) (all []any) {
 	return all
 }
 
-// checkCost returns errSchemaTooCostly unless the check of a value ends soon.
-func checkCost(schema, value any) error {
+// CheckCost returns errTooCostly unless the check of a value ends soon.
+func CheckCost(schema, value any) error {
 	if !hasRef(schema) {
 		return nil // it takes time in proportion to schema and value
 	}
-	c := schemaCost{root: schema}
+	c := cost{root: schema}
 	if !c.visit(schema, value, 0) {
-		return errSchemaTooCostly
+		return errTooCostly
 	}
 	return nil
 }
 
-// schemaCost counts the steps that checking a value by a schema takes.
-type schemaCost struct {
+// cost counts the steps that checking a value by a schema takes.
+type cost struct {
 	root  any
 	steps int
 }
 
 // visit follows the keywords that lead to other schemas, wherever the library may
 // do so. It returns false when the bounds are reached.
-func (c *schemaCost) visit(schema, value any, depth int) bool {
-	if c.steps++; c.steps > maxSchemaSteps || depth > 4*maxDepth {
+func (c *cost) visit(schema, value any, depth int) bool {
+	if c.steps++; c.steps > maxSteps || depth > 4*rawjson.MaxDepth {
 		return false
 	}
 	here, _ := schema.(map[string]any)
@@ -159,7 +167,7 @@ func (c *schemaCost) visit(schema, value any, depth int) bool {
 type step struct{ schema, value any }
 
 // follow returns where one keyword leads.
-func (c *schemaCost) follow(keyword string, part, value any) (next []step) {
+func (c *cost) follow(keyword string, part, value any) (next []step) {
 	fields, _ := value.(map[string]any)
 	items, _ := value.([]any)
 	schemas, _ := part.(map[string]any)

@@ -1,4 +1,4 @@
-package endpoint
+package jsonpatch
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"gitlab.com/rackn/jp"
+
+	"muster/endpoint/rawjson"
 )
 
 // FuzzPatch holds patches to a straightforward reading of RFC 6902, and to their
@@ -41,35 +43,35 @@ func FuzzPatch(f *testing.F) {
 	f.Add(`{"Params":{"b/c":[]},"X":{}}`, `[{"op":"add","path":"/X00000000/","value":"0"}]`)
 	f.Add(`{"P":{"a":1,"a b":2,"a!":3}}`, `[{"op":"replace","path":"/P/a b","value":0},{"op":"remove","path":"/P/a!"}]`)
 	f.Fuzz(func(t *testing.T, docText, patchText string) {
-		doc, err := parseBody([]byte(docText))
+		doc, err := rawjson.Parse([]byte(docText))
 		if err != nil || len(doc) == 0 {
 			return
 		}
-		body, err := parseBody([]byte(patchText))
+		body, err := rawjson.Parse([]byte(patchText))
 		if err != nil {
 			return
 		}
-		ops, err := parsePatch(body)
+		ops, err := Parse(body)
 		if err != nil {
 			return
 		}
 		before := bytes.Clone(doc)
-		out, err := ops.apply(doc)
+		out, err := ops.Apply(doc)
 		if !bytes.Equal(doc, before) {
 			t.Fatalf("the document became %s", doc)
 		}
 		if err != nil {
-			if _, ok := errors.AsType[*opError](err); !ok || out != nil {
+			if _, ok := errors.AsType[*OpError](err); !ok || out != nil {
 				t.Fatalf("failed with %v and %s", err, out)
 			}
 		} else {
 			if !json.Valid(out) {
 				t.Fatalf("result %s", out)
 			}
-			if len(out) > 2*len(doc)+2*maxPatchBytes {
+			if len(out) > 2*len(doc)+2*maxBytes {
 				t.Fatalf("result of %d bytes", len(out))
 			}
-			if !ops.changes() && !jp.Equal(out, doc) {
+			if !ops.Changes() && !jp.Equal(out, doc) {
 				t.Fatalf("tests alone changed %s to %s", doc, out)
 			}
 		}
@@ -92,7 +94,7 @@ var oddIndex = regexp.MustCompile(`/-[^"/]|/[+0][0-9]|\[[-0-9]+\]|\\`)
 var errReference = errors.New("no")
 
 // reference applies a patch in the simplest way.
-func reference(t *testing.T, doc []byte, ops patch) ([]byte, bool) {
+func reference(t *testing.T, doc []byte, ops Patch) ([]byte, bool) {
 	t.Helper()
 	tree := decodeExact(t, doc)
 	for _, o := range ops {
