@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"gitlab.com/rackn/provision/v4/api"
+
+	"muster/endpoint/filter"
 )
 
 // event is what a websocket client receives: a change of the store, something
@@ -18,7 +20,7 @@ type event = change
 // a star. With a filter, it must hold for the event as well.
 type spec struct {
 	typ, action, key string
-	filter           *eventFilter
+	filter           *filter.Event
 }
 
 // parseSpec reads TYPE.ACTION.KEY or TYPE.ACTION.KEY.FILTER. 3.13 has no filters:
@@ -39,8 +41,8 @@ func parseSpec(text string, compat313 bool) (sp spec, ok bool) {
 	}
 	sp = spec{typ: parts[0], action: parts[1], key: parts[2]}
 	if len(parts) == 4 {
-		filter, ok := parseEventFilter(parts[3])
-		sp.filter = &filter
+		wanted, ok := filter.ParseEvent(parts[3])
+		sp.filter = &wanted
 		return sp, ok
 	}
 	return sp, true

@@ -12,12 +12,14 @@ import (
 
 	puuid "github.com/pborman/uuid"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/filter"
 )
 
 // index is something that every object of a type has and that lists can be
 // filtered and sorted by.
 type index struct {
-	kind   kind
+	kind   filter.Kind
 	unique bool
 	typ    string // as clients are told
 }
@@ -32,11 +34,11 @@ var indexes = sync.OnceValue(func() map[string]map[string]index {
 			continue
 		}
 		found := map[string]index{
-			"Key":   {kind: text, unique: true, typ: "string"},
-			"Valid": {kind: boolean, typ: "boolean"},
+			"Key":   {kind: filter.Text, unique: true, typ: "string"},
+			"Valid": {kind: filter.Boolean, typ: "boolean"},
 		}
 		if _, ok := m.(models.Paramer); ok {
-			found["Params"] = index{kind: text, typ: "list"}
+			found["Params"] = index{kind: filter.Text, typ: "list"}
 		}
 		if t := reflect.TypeOf(m).Elem(); t.Kind() == reflect.Struct {
 			addIndexes(found, t)
@@ -66,21 +68,21 @@ func addIndexes(found map[string]index, t reflect.Type) {
 func indexOf(t reflect.Type) (index, bool) {
 	switch t {
 	case reflect.TypeFor[puuid.UUID]():
-		return index{kind: text, typ: "UUID"}, true
+		return index{kind: filter.Text, typ: "UUID"}, true
 	case reflect.TypeFor[net.IP]():
-		return index{kind: text, typ: "IP Address"}, true
+		return index{kind: filter.Text, typ: "IP Address"}, true
 	case reflect.TypeFor[time.Time]():
-		return index{kind: text, typ: "date"}, true
+		return index{kind: filter.Text, typ: "date"}, true
 	case reflect.TypeFor[[]string]():
-		return index{kind: text, typ: "list"}, true
+		return index{kind: filter.Text, typ: "list"}, true
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return index{kind: text, typ: "string"}, true
+		return index{kind: filter.Text, typ: "string"}, true
 	case reflect.Bool:
-		return index{kind: boolean, typ: "boolean"}, true
+		return index{kind: filter.Boolean, typ: "boolean"}, true
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return index{kind: number, typ: "integer"}, true
+		return index{kind: filter.Number, typ: "integer"}, true
 	}
 	return index{}, false
 }
@@ -90,7 +92,7 @@ func (s *store) indexes(prefix string) map[string]models.Index {
 	res := map[string]models.Index{}
 	for name, idx := range indexes()[prefix] {
 		if !s.lacks(prefix, name) {
-			res[name] = models.Index{Type: idx.typ, Unique: idx.unique, Unordered: idx.typ == "list", Regex: idx.kind == text}
+			res[name] = models.Index{Type: idx.typ, Unique: idx.unique, Unordered: idx.typ == "list", Regex: idx.kind == filter.Text}
 		}
 	}
 	return res

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/filter"
 )
 
 func notAcceptable(msg string) *models.Error {
@@ -19,7 +21,7 @@ func notAcceptable(msg string) *models.Error {
 // listOptions says which objects a client wants to see and in which order.
 type listOptions struct {
 	view    viewOptions
-	filters []filter
+	filters []fieldFilter
 	sort    []field
 	reverse bool
 	offset  int
@@ -91,15 +93,15 @@ func (s *Server) parseList(t *tx, prefix string, q url.Values) (o listOptions, e
 		if err != nil {
 			return o, err
 		}
-		filter := filter{field: f}
+		wanted := fieldFilter{field: f}
 		for _, v := range values {
-			c, err := parseCondition(f, v)
+			c, err := filter.Parse(f.kind, v)
 			if err != nil {
-				return o, err
+				return o, notAcceptable(err.Error())
 			}
-			filter.any = append(filter.any, c)
+			wanted.any = append(wanted.any, c)
 		}
-		o.filters = append(o.filters, filter)
+		o.filters = append(o.filters, wanted)
 	}
 	return o, nil
 }
@@ -119,13 +121,13 @@ func count(q url.Values, name string, unset int) (int, error) {
 func (o listOptions) choose(t *tx, recs []*record) []*record {
 	var chosen []*record
 	for _, rec := range recs {
-		if !slices.ContainsFunc(o.filters, func(f filter) bool { return !f.matches(t, rec) }) {
+		if !slices.ContainsFunc(o.filters, func(f fieldFilter) bool { return !f.matches(t, rec) }) {
 			chosen = append(chosen, rec)
 		}
 	}
 	slices.SortStableFunc(chosen, func(a, b *record) int {
 		for _, f := range o.sort {
-			if c := compareJSON(f.of(t, a), f.of(t, b)); c != 0 {
+			if c := filter.Compare(f.of(t, a), f.of(t, b)); c != 0 {
 				return c
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"muster/endpoint/filter"
 )
 
 const (
@@ -40,7 +42,7 @@ var defaultSocketTimes = socketTimes{
 // it has none.
 type message struct {
 	body    []byte
-	filters []eventFilter
+	filters []filter.Event
 }
 
 // session is one websocket. Authorization is by what the token allowed when the
@@ -118,7 +120,7 @@ func (ss *session) send(m message) {
 
 // wants says whether a registration of the session asks for the event, and its
 // token allows it. If filters is not empty, one of them must hold as well.
-func (ss *session) wants(e *event) (filters []eventFilter, ok bool) {
+func (ss *session) wants(e *event) (filters []filter.Event, ok bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	for _, sp := range ss.specs {
@@ -217,7 +219,7 @@ func (ss *session) passes(m message) bool {
 			return false
 		default:
 		}
-		if f.holds(m.body) {
+		if f.Holds(m.body) {
 			return true
 		}
 	}

@@ -273,14 +273,6 @@ func TestFilterRegistrationsAreBounded(t *testing.T) {
 			t.Fatalf("registration %d: got %+v", i, e)
 		}
 	}
-	for _, filter := range []string{
-		strings.Repeat("Not(", maxFilterTerms+1) + "a=Eq(1)" + strings.Repeat(")", maxFilterTerms+1),
-		`a=Re("` + strings.Repeat("x{1000}", 9) + `")`,
-	} {
-		if _, ok := parseEventFilter(filter); ok {
-			t.Errorf("%.40s is accepted", filter)
-		}
-	}
 }
 
 // A browser's page from elsewhere must not open a socket with its user's password.
