@@ -13,6 +13,16 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"muster/endpoint/disk"
+)
+
+// The folders beside a data file.
+const (
+	filesDir = "files"
+	isosDir  = "isos"
+	logsDir  = "logs" // of jobs
+	newDir   = "new"  // uploads that are not complete
 )
 
 var (
@@ -31,7 +41,7 @@ func taken(op, at string, why syscall.Errno) error {
 // blobs are the files that clients upload. They lie under their own names below
 // files and isos of a folder. Symbolic links are not followed.
 type blobs struct {
-	folder *folder
+	folder *disk.Folder
 
 	mu   sync.Mutex // one change of names at a time; guards sums
 	sums map[string]blobSum
@@ -79,7 +89,7 @@ func place(root *os.Root, kind, name string) (string, error) {
 // open returns a file, with a checksum that is computed when it is asked for
 // first. errNoBlob: there is no such file.
 func (b *blobs) open(kind, name string) (*blob, error) {
-	root, err := b.folder.open()
+	root, err := b.folder.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +143,7 @@ type upload struct {
 }
 
 func (b *blobs) receive(kind, name string) (*upload, error) {
-	root, err := b.folder.open()
+	root, err := b.folder.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +196,7 @@ func (b *blobs) keep(up *upload, kind, name, sum string) error {
 // syncUp makes the names in a folder durable, and those of the folders above it.
 func syncUp(root *os.Root, dir string) error {
 	for ; dir != "."; dir = path.Dir(dir) {
-		if err := syncDir(root, dir); err != nil {
+		if err := disk.Sync(root, dir); err != nil {
 			return err
 		}
 	}
@@ -195,7 +205,7 @@ func syncUp(root *os.Root, dir string) error {
 
 // remove removes a file or an empty folder. errNotRemoved: there is none.
 func (b *blobs) remove(kind, name string) error {
-	root, err := b.folder.open()
+	root, err := b.folder.Open()
 	if err != nil {
 		return err
 	}
@@ -206,13 +216,13 @@ func (b *blobs) remove(kind, name string) error {
 		return errNotRemoved
 	}
 	delete(b.sums, at)
-	return syncDir(root, path.Dir(at))
+	return disk.Sync(root, path.Dir(at))
 }
 
 // list returns the names in a folder, those of folders with a slash at the end.
 // errNoBlob: there is no such folder.
 func (b *blobs) list(kind, name string) ([]string, error) {
-	root, err := b.folder.open()
+	root, err := b.folder.Open()
 	if err != nil {
 		return nil, err
 	}

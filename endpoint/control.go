@@ -16,6 +16,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/disk"
 )
 
 // The bodies of the control socket: JSON over HTTP, for Control alone. Durations
@@ -57,7 +59,7 @@ func (s *Server) openControl(path string) (err error) {
 		return fmt.Errorf("endpoint: control socket: %w", err)
 	}
 	c := &control{path: path, served: make(chan error, 1)}
-	if c.socket, c.file, err = listenPrivately(path); err != nil {
+	if c.socket, c.file, err = disk.Listen(path); err != nil {
 		return fmt.Errorf("endpoint: control socket: %w", err)
 	}
 	c.http = &http.Server{

@@ -3,44 +3,26 @@ package endpoint
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
+
+	"muster/endpoint/disk"
 )
 
-// dataFile is the file that an endpoint is kept in. It is written anew, synced
-// and renamed for every transaction, so that it holds all of one or nothing.
-// One process at a time has it.
+// dataFile is the file that an endpoint is kept in. It is written anew for every
+// transaction.
 type dataFile struct {
-	path string
-	dir  *os.File // its folder, to be synced after a rename
-	lock *os.File
+	file *disk.File
 	head []byte // the lines of the document that never change
 }
 
-// openDataFile locks a data file, which need not be there yet, and removes what
-// an earlier process has left half written.
 func openDataFile(path string) (*dataFile, error) {
-	path, err := filepath.Abs(path)
+	file, err := disk.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: data file: %w", err)
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil, fmt.Errorf("endpoint: data file: %w", err)
-	}
-	d := &dataFile{path: path, dir: dir}
-	if d.lock, err = lockFile(path + ".lock"); err != nil {
-		return nil, errors.Join(fmt.Errorf("endpoint: data file %s: %w", path, err), dir.Close())
-	}
-	if err := d.removeNew(); err != nil {
-		return nil, errors.Join(err, d.close())
-	}
-	return d, nil
+	return &dataFile{file: file}, nil
 }
 
 // close lets another process have the file.
@@ -48,16 +30,7 @@ func (d *dataFile) close() error {
 	if d == nil {
 		return nil
 	}
-	return errors.Join(d.dir.Close(), d.lock.Close())
-}
-
-func (d *dataFile) newPath() string { return d.path + ".new" }
-
-func (d *dataFile) removeNew() error {
-	if err := os.Remove(d.newPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("endpoint: data file: %w", err)
-	}
-	return nil
+	return d.file.Close()
 }
 
 // begin sets what stays the same in every document from now on.
@@ -71,26 +44,10 @@ func (d *dataFile) begin(who *identity) error {
 }
 
 // write replaces the file by one that holds the store as it will be when t is
-// committed. When it returns, that survives a crash; if it fails, the file is
-// what it was, unless it is the folder that cannot be synced: then nobody knows.
+// committed. What its errors mean is what those of disk.File.Replace mean.
 func (d *dataFile) write(t *tx) error {
-	if err := d.removeNew(); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(d.newPath(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err := d.file.Replace(func(out *bufio.Writer) error { return d.encode(out, t) }); err != nil {
 		return fmt.Errorf("endpoint: data file: %w", err)
-	}
-	out := bufio.NewWriterSize(f, 64<<10)
-	err = d.encode(out, t)
-	if err := errors.Join(err, out.Flush(), f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("endpoint: data file: %w", err), d.removeNew())
-	}
-	if err := os.Rename(d.newPath(), d.path); err != nil {
-		return errors.Join(fmt.Errorf("endpoint: data file: %w", err), d.removeNew())
-	}
-	if err := d.dir.Sync(); err != nil {
-		return fmt.Errorf("endpoint: folder of the data file: %w", err)
 	}
 	return nil
 }

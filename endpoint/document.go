@@ -46,7 +46,7 @@ const wayOut = "restore a copy of it, or move it and its .d folder away to start
 // read returns the document in the file, nil if there is no file yet. It does
 // not change anything. compat is the mode that the endpoint is to run in.
 func (d *dataFile) read(compat string) (*document, error) {
-	info, err := os.Lstat(d.path)
+	info, err := os.Lstat(d.file.Path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -60,7 +60,7 @@ func (d *dataFile) read(compat string) (*document, error) {
 		return nil, d.unfit("expected mode 0600, found %04o, and there are keys in it: "+
 			"run chmod 600, and start afresh if somebody may have read it", info.Mode().Perm())
 	}
-	raw, err := os.ReadFile(d.path)
+	raw, err := os.ReadFile(d.file.Path())
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: data file: %w", err)
 	}
@@ -90,7 +90,7 @@ func (d *dataFile) read(compat string) (*document, error) {
 }
 
 func (d *dataFile) unfit(format string, args ...any) error {
-	return fmt.Errorf("endpoint: data file %s: "+format, append([]any{d.path}, args...)...)
+	return fmt.Errorf("endpoint: data file %s: "+format, append([]any{d.file.Path()}, args...)...)
 }
 
 // decodeStrictly decodes one JSON document of known fields, and nothing after it.

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"gitlab.com/rackn/provision/v4/models"
@@ -21,9 +22,9 @@ func (s *Server) resume(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	s.folder.path = s.data.path + ".d"
-	if _, err := s.folder.open(); err != nil {
-		return err
+	s.folder.Path = s.data.file.Path() + ".d"
+	if _, err := s.folder.Open(); err != nil {
+		return fmt.Errorf("endpoint: %w", err)
 	}
 	if doc == nil {
 		if err := s.startFresh(cfg); err != nil {
@@ -91,5 +92,5 @@ func (s *Server) release() error {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	s.store.persist = func(*tx) error { return shuttingDown() }
-	return errors.Join(s.folder.close(), s.data.close())
+	return errors.Join(s.folder.Close(), s.data.close())
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"muster/endpoint/disk"
 )
 
 // DefaultListen is where an endpoint listens unless it is told otherwise.
@@ -61,9 +63,9 @@ type Server struct {
 	listener net.Listener // the first; after a restart another has its address
 	cert     *certificate
 	tokens   sealer
-	pepper   []byte    // of password hashes
-	data     *dataFile // nil: in memory
-	folder   *folder   // beside data
+	pepper   []byte       // of password hashes
+	data     *dataFile    // nil: in memory
+	folder   *disk.Folder // beside data, or temporary
 	blobs    *blobs
 	counters counters
 
@@ -104,7 +106,7 @@ func New(cfg Config) (*Server, error) {
 		log: cfg.Logger, store: newStore(cfg.Compat == "3.13"), listener: listener,
 		times: defaultRequestTimes, socketTimes: defaultSocketTimes,
 		faults: faults{sessions: map[*session]asker{}}, restarts: make(chan outage), stopped: make(chan struct{}),
-		folder: &folder{},
+		folder: &disk.Folder{Names: []string{filesDir, isosDir, logsDir}, Scratch: newDir},
 	}
 	s.blobs = &blobs{folder: s.folder, sums: map[string]blobSum{}}
 	if err := s.prepare(cfg); err != nil {

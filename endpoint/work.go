@@ -21,7 +21,7 @@ func newWork(st *store, logs jobLogs) *work {
 	}
 	st.subscribe(func(c change) {
 		if c.Type == "jobs" && c.Action == "delete" {
-			logs.forget(c.Key)
+			logs.Forget(c.Key)
 		}
 	})
 	return w

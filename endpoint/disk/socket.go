@@ -1,4 +1,4 @@
-package endpoint
+package disk
 
 import (
 	"errors"
@@ -12,11 +12,12 @@ import (
 // maxSocketPath is how long the path of a Unix socket may be everywhere.
 const maxSocketPath = 103
 
-// listenPrivately makes a Unix socket that only this user can connect to. It
+// Listen makes a Unix socket that only this user can connect to. It
 // replaces a socket on which nobody listens any more, and nothing else. The
 // socket is made in a folder of its own and then moved, so that it never lies
-// there with other permissions than 0600.
-func listenPrivately(path string) (*net.UnixListener, fs.FileInfo, error) {
+// there with other permissions than 0600. It returns what lies at path, by which the
+// caller can tell its own socket from a later one when it removes it.
+func Listen(path string) (*net.UnixListener, fs.FileInfo, error) {
 	if err := replaceable(path); err != nil {
 		return nil, nil, err
 	}
