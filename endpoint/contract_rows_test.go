@@ -188,7 +188,7 @@ var contract = []struct {
 		{"a new Secret of a machine or user", "ends its tokens", "TestNewSecretRevokesTokens"},
 		{"a machine that is deleted", "leaves its tokens, as in 3.13", "TestTokensOutliveTheirMachine"},
 		{"`ExtraClaims` of a task", "in the token of the job, while it lasts", "lab.TestJobTokenHasExtraClaimsWhileTheJobLasts"},
-		{"tokens in templates", "GenerateToken, GenerateInfiniteToken, GenerateProfileToken", "render.TestRenderedValues"},
+		{"tokens in templates", "GenerateToken, GenerateInfiniteToken, GenerateProfileToken", "TestRenderedTokensLiveAsLongAsOnDRP"},
 		{"preferences baseTokenSecret, systemGrantorSecret", "left out: preferences are fixed; a new data file has new keys", ""},
 	}},
 	{"9. Secure params", []contractRow{

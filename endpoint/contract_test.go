@@ -108,7 +108,7 @@ func TestContractTableIsUpToDate(t *testing.T) {
 
 func TestContractRowsAreShownByTestsThatExist(t *testing.T) {
 	tests := map[string]bool{}
-	for pkg, dir := range map[string]string{"": ".", "render.": "render", "lab.": "../lab", "muster-lab.": "../cmd/muster-lab"} {
+	for pkg, dir := range map[string]string{"": ".", "lab.": "../lab", "muster-lab.": "../cmd/muster-lab"} {
 		for _, name := range testsIn(t, dir) {
 			tests[pkg+name] = true
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/render"
 )
 
 // text sends a request and returns the answer as it is.
@@ -157,5 +159,43 @@ func TestJobsAreDeleted(t *testing.T) {
 	// The machine goes on as if its job had failed.
 	if again := b.next(http.StatusCreated); again.Task != "t1" || again.Previous.String() != j.Key() {
 		t.Errorf("got %+v", again)
+	}
+}
+
+// DRP's infinite token of a machine ends after three years, and a profile's after 63.
+func TestRenderedTokensLiveAsLongAsOnDRP(t *testing.T) {
+	s, _ := workServer(t, "")
+	m := newMachineNamed("node1", "some")
+	s.putAll(t, &models.Profile{Name: "some"}, m)
+	src := render.Source{}
+	err := s.store.view(func(t *tx) (err error) {
+		key := t.find("machines", "Name:node1").head.(*models.Machine).Uuid
+		src, err = s.renderSource(t, &models.Job{Machine: key})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for call, want := range map[string]time.Duration{
+		`{{.GenerateToken}}`:                             time.Hour,
+		`{{.GenerateInfiniteToken}}`:                     1092 * 24 * time.Hour,
+		`{{.GenerateProfileToken "some" 60}}`:            time.Minute,
+		`{{.GenerateProfileToken "some" 0}}`:             2_000_000_000 * time.Second,
+		`{{.GenerateProfileToken "some" 9999999999999}}`: 2_000_000_000 * time.Second,
+	} {
+		before := time.Now()
+		token, err := render.One(src, models.TemplateInfo{Name: "t", Contents: call})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, ok := s.tokens.open(token)
+		expires := time.Unix(g.Expires, 0)
+		if !ok || expires.Before(before.Add(want-time.Second)) || expires.After(time.Now().Add(want+time.Second)) {
+			t.Errorf("%s: opens %v, lives %s, want %s", call, ok, expires.Sub(before), want)
+		}
+	}
+	refused, err := render.One(src, models.TemplateInfo{Name: "t", Contents: `{{.GenerateProfileToken "global" 60}}`})
+	if err != nil || refused != tokenNotOnMachine {
+		t.Errorf("a profile that the machine does not carry: %q, %v", refused, err)
 	}
 }
