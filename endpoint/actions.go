@@ -129,7 +129,8 @@ func (t *tx) allValues(rec *record, key string) (values []any) {
 
 // jobToken makes the token of a job whose task asks for more powers than its
 // machine has; for others the runner uses its own. It is good until the job has
-// finished or failed.
+// finished or failed, so it may not make the machine's token, which would live on,
+// unless the task asks for that.
 func (s *Server) jobToken(t *tx, job *models.Job) (string, error) {
 	if len(job.ExtraClaims) == 0 || s.store.compat313 {
 		return "", nil
@@ -138,7 +139,7 @@ func (s *Server) jobToken(t *tx, job *models.Job) (string, error) {
 	if !ok {
 		return "", refuse(job, "Machine %s does not exist", job.Machine)
 	}
-	claims := s.machineClaims(m.Key())
+	claims := machineClaims(m.Key())
 	for _, c := range job.ExtraClaims {
 		claims = append(claims, claim{c.Scope, c.Action, c.Specific})
 	}

@@ -256,6 +256,28 @@ func TestJobRequestsThatAreRefused(t *testing.T) {
 	}
 }
 
+// A machine's token renews itself. A job's would leave behind one that outlives it.
+func TestJobTokenMakesNoMachineToken(t *testing.T) {
+	b := newBench(t)
+	task := &models.Task{Name: "t1", ExtraClaims: []*models.Claim{{Scope: "profiles", Action: "list", Specific: "*"}}}
+	b.putAll(t, task)
+	b.set(func(m *models.Machine) { m.Workflow = "short" })
+	renew := "/machines/" + b.m.Key() + "/token?ttl=3600"
+	if got := b.call(t, b.token, "GET", renew, ""); got.StatusCode != http.StatusOK {
+		t.Errorf("machine's token: got %s", got.Status)
+	}
+	token := b.next(http.StatusCreated).Token
+	if got := b.call(t, token, "GET", "/machines/"+b.m.Key(), ""); got.StatusCode != http.StatusOK {
+		t.Errorf("machine by the job's token: got %s", got.Status)
+	}
+	if got := b.call(t, token, "GET", renew, ""); got.StatusCode != http.StatusForbidden {
+		t.Errorf("job's token: got %s", got.Status)
+	}
+	if got := b.call(t, token, "POST", "/machines/"+b.m.Key()+"/render", "{{.GenerateInfiniteToken}}"); got.StatusCode != http.StatusForbidden {
+		t.Errorf("by a template: got %s", got.Status)
+	}
+}
+
 func TestJobLogsAndActions(t *testing.T) {
 	b := newBench(t)
 	b.set(func(m *models.Machine) { m.Workflow = "short" })

@@ -84,13 +84,9 @@ func (s sealer) open(token string) (g grant, ok bool) {
 func expiry(ttl time.Duration) int64 { return time.Now().Add(ttl).Unix() }
 
 // machineClaims is what GenerateInfiniteToken of DRP grants to a machine.
-func (s *Server) machineClaims(uuid string) []claim {
-	actions := "get,actions,update,patch,action,getSecure,updateSecure"
-	if !s.store.compat313 {
-		actions += ",token"
-	}
+func machineClaims(uuid string) []claim {
 	return []claim{
-		{"machines", actions, uuid},
+		{"machines", "get,actions,update,patch,action,getSecure,updateSecure", uuid},
 		{"params,stages,tasks,bootenvs,isos,files", "get", "*"},
 		{"info", "get", "*"},
 		{"jobs", "create,get,update,actions,log", uuid},
@@ -143,8 +139,12 @@ func (s *Server) machineToken(t *tx, uuid string, ttl time.Duration) (string, er
 	if ttl <= 0 {
 		ttl = machineTokenLife
 	}
+	claims := machineClaims(rec.key)
+	if !s.store.compat313 {
+		claims = append(claims, claim{"machines", "token", rec.key}) // to renew itself
+	}
 	secret := rec.head.(*models.Machine).Secret
-	return s.tokens.seal(grant{Machine: rec.key, Secret: secret, Claims: s.machineClaims(rec.key), Expires: expiry(ttl)})
+	return s.tokens.seal(grant{Machine: rec.key, Secret: secret, Claims: claims, Expires: expiry(ttl)})
 }
 
 // ProfileToken makes a token for one profile on behalf of a machine that carries
