@@ -175,7 +175,8 @@ var contract = []struct {
 		{"slow readers", "dropped when 256 messages wait, with a close frame that says so", "TestSlowReaderIsDroppedAndTold"},
 		{"`Events`, `Register`, `Deregister` of upstream", "work", "TestClientFollowsEvents"},
 		{"`WaitFor` and `WaitForEvent` of upstream", "work, with the filter and, in 3.13, without", "TestClientWaitsForAnObject"},
-		{"commands longer than 4096 bytes", "end the socket (3.13: 512)", "TestLongCommandEndsTheSocket"},
+		{"commands longer than 16 KiB, in 3.13 than 512 bytes", "end the socket with 1009", "TestLongCommandEndsTheSocket"},
+		{"a wrong registration", "answered by an event websocket.error that says what was expected, of a filter too", "TestWrongFilterIsNamed"},
 		{"the type log", "left out: the log goes to the endpoint's own output", ""},
 	}},
 	{"8. Tokens", []contractRow{
@@ -189,6 +190,7 @@ var contract = []struct {
 		{"a machine that is deleted", "leaves its tokens, as in 3.13", "TestTokensOutliveTheirMachine"},
 		{"`ExtraClaims` of a task", "in the token of the job, while it lasts", "lab.TestJobTokenHasExtraClaimsWhileTheJobLasts"},
 		{"tokens in templates", "GenerateToken, GenerateInfiniteToken, GenerateProfileToken", "TestRenderedTokensLiveAsLongAsOnDRP"},
+		{"renewal", "a machine's token makes the next one; a job's may not", "TestJobTokenMakesNoMachineToken"},
 		{"preferences baseTokenSecret, systemGrantorSecret", "left out: preferences are fixed; a new data file has new keys", ""},
 	}},
 	{"9. Secure params", []contractRow{

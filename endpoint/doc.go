@@ -55,8 +55,8 @@
 // known, and neither is whether its long poll differs from this one.
 //
 // Event registrations may have a filter, as on DRP 4; with "3.13" a dot after the
-// second one belongs to the key. All writes are update events: there is no save.
-// Server logs are not events.
+// second one belongs to the key, and a command has 512 bytes at most. All writes are
+// update events: there is no save. Server logs are not events.
 //
 // JSON Patch is that of DRP 4's library: for a test an integer never equals a
 // number written with a fraction or an exponent, so that 1 is not 1.0, and patched

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -23,29 +24,32 @@ type spec struct {
 	filter           *filter.Event
 }
 
+// specForm is what clients are told of the form of a registration.
+const specForm = "TYPE.ACTION.KEY or TYPE.ACTION.KEY.FILTER"
+
 // parseSpec reads TYPE.ACTION.KEY or TYPE.ACTION.KEY.FILTER. 3.13 has no filters:
 // there, the dots after the second one belong to the key.
-func parseSpec(text string, compat313 bool) (sp spec, ok bool) {
+func parseSpec(text string, compat313 bool) (sp spec, err error) {
 	most := 4
 	if compat313 {
 		most = 3
 	}
 	parts := strings.SplitN(text, ".", most)
 	if len(parts) < 3 {
-		return sp, false
+		return sp, fmt.Errorf("expected %s, found %d parts", specForm, len(parts))
 	}
 	for _, part := range parts {
 		if strings.TrimSpace(part) == "" {
-			return sp, false
+			return sp, fmt.Errorf("expected %s, found an empty part", specForm)
 		}
 	}
 	sp = spec{typ: parts[0], action: parts[1], key: parts[2]}
 	if len(parts) == 4 {
-		wanted, ok := filter.ParseEvent(parts[3])
+		wanted, err := filter.ParseEvent(parts[3])
 		sp.filter = &wanted
-		return sp, ok
+		return sp, err
 	}
-	return sp, true
+	return sp, nil
 }
 
 // names reports whether the registration is for the type, action and key of an

@@ -131,8 +131,8 @@ func FuzzEventSpec(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, compat313 := range []bool{false, true} {
-			sp, ok := parseSpec(text, compat313)
-			if !ok {
+			sp, err := parseSpec(text, compat313)
+			if err != nil {
 				continue
 			}
 			if strings.Count(text, ".") < 2 || compat313 && sp.filter != nil {

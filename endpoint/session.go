@@ -3,6 +3,9 @@ package endpoint
 import (
 	"crypto/tls"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,12 +14,14 @@ import (
 	"github.com/gorilla/websocket"
 
 	"muster/endpoint/filter"
+	"muster/endpoint/rawjson"
 )
 
 const (
 	wsQueue      = 256      // messages that wait for one slow reader
 	wsQueueBytes = 64 << 20 // of these messages, unless it is only one
 	wsReadLimit  = 16 << 10 // bytes of one command
+	wsReadLimit3 = 512      // likewise, in 3.13
 	wsMaxSpecs   = 1024     // registrations of one session
 	wsMaxFilters = 64       // of these, with a filter
 
@@ -154,7 +159,11 @@ func (ss *session) run() (reason string) {
 }
 
 func (ss *session) read() {
-	ss.conn.SetReadLimit(wsReadLimit)
+	limit := int64(wsReadLimit)
+	if ss.compat313 {
+		limit = wsReadLimit3
+	}
+	ss.conn.SetReadLimit(limit)
 	extend := func(string) error { return ss.conn.SetReadDeadline(time.Now().Add(ss.times.pong)) }
 	_ = extend("")
 	ss.conn.SetPongHandler(extend)
@@ -167,6 +176,13 @@ func (ss *session) read() {
 	})
 	for {
 		_, text, err := ss.conn.ReadMessage()
+		if errors.Is(err, websocket.ErrReadLimit) {
+			// The client is told 1009. To end the connection with bytes unread would
+			// destroy that on its way.
+			conn := ss.conn.NetConn()
+			_ = conn.SetReadDeadline(time.Now().Add(ss.times.goodbye))
+			_, _ = io.Copy(io.Discard, conn)
+		}
 		if err != nil {
 			return
 		}
@@ -247,11 +263,12 @@ func (ss *session) sayGoodbye() {
 // understood is answered by an error event: clients that count one answer for
 // each command stay in step.
 func (ss *session) command(text string) {
-	action, key, ok := "error", text, false
+	action, key := "error", text
+	err := errors.New("expected register or deregister and " + specForm)
 	switch {
 	case strings.HasPrefix(text, registerCmd):
 		key = strings.TrimPrefix(text, registerCmd)
-		if ok = ss.register(key); ok {
+		if err = ss.register(key); err == nil {
 			action = "register"
 		}
 	case strings.HasPrefix(text, deregisterCmd):
@@ -259,21 +276,21 @@ func (ss *session) command(text string) {
 		ss.mu.Lock()
 		delete(ss.specs, key)
 		ss.mu.Unlock()
-		action, ok = "deregister", true
+		action, err = "deregister", nil
 	}
 	answer := event{Time: time.Now(), Type: "websocket", Action: action, Key: key}
-	if !ok {
-		answer.Object = json.RawMessage(`"expected register or deregister and TYPE.ACTION.KEY or TYPE.ACTION.KEY.FILTER"`)
+	if err != nil {
+		answer.Object = rawjson.Quote(err.Error())
 	}
 	if body, err := json.Marshal(answer); err == nil {
 		ss.send(message{body: body})
 	}
 }
 
-func (ss *session) register(text string) bool {
-	sp, ok := parseSpec(text, ss.compat313)
-	if !ok {
-		return false
+func (ss *session) register(text string) error {
+	sp, err := parseSpec(text, ss.compat313)
+	if err != nil {
+		return err
 	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -284,8 +301,8 @@ func (ss *session) register(text string) bool {
 		}
 	}
 	if len(ss.specs) >= wsMaxSpecs || sp.filter != nil && filters >= wsMaxFilters {
-		return false
+		return fmt.Errorf("expected at most %d registrations on one socket, %d of them with a filter", wsMaxSpecs, wsMaxFilters)
 	}
 	ss.specs[text] = sp
-	return true
+	return nil
 }

@@ -165,12 +165,40 @@ func TestSilentClientIsCutOff(t *testing.T) {
 }
 
 func TestLongCommandEndsTheSocket(t *testing.T) {
+	for compat, most := range map[string]int{"": 16 << 10, "3.13": 512} {
+		s, _ := workServer(t, compat, patient)
+		k := s.dial(t, userToken(t, s))
+		command := "register profiles.*."
+		key := strings.Repeat("x", most-len(command))
+		k.say(command + key)
+		k.expect("websocket.register.profiles.*." + key)
+		k.say(command + key + "x")
+		_ = k.conn.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, _, err := k.conn.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseMessageTooBig) {
+			t.Errorf("compat %q: %d bytes: got %v, want 1009", compat, most+1, err)
+		}
+	}
+}
+
+// What is wrong with a filter is not what is wrong with a command.
+func TestWrongFilterIsNamed(t *testing.T) {
 	s, _ := workServer(t, "")
 	k := s.dial(t, userToken(t, s))
-	k.say("register profiles.*." + strings.Repeat("x", wsReadLimit))
-	_ = k.conn.SetReadDeadline(time.Now().Add(time.Minute))
-	if _, _, err := k.conn.ReadMessage(); err == nil {
-		t.Error("the command was accepted")
+	for spec, want := range map[string]string{
+		"a.b.c.Eq(1)":                                   "wrong FILTER: expected And(...), Or(...), Not(...) and FIELD=FUNCTION(...), where FUNCTION is Eq, Ne, In, Nin, Re, Exists or Changed",
+		`a.b.c.x=Eq({"a":})`:                            "wrong FILTER: expected And",
+		"a.b.c.x=Gt(1)":                                 "wrong FILTER: expected And",
+		"a.b.c." + strings.Repeat("Not(", 300):          "wrong FILTER: expected at most 256 terms",
+		"a.b.c.x=Re(" + strings.Repeat("x{9}", 9) + ")": "wrong FILTER: expected at most 8 counted",
+		"a.b":  "expected TYPE.ACTION.KEY or TYPE.ACTION.KEY.FILTER, found 2 parts",
+		"a..c": "expected TYPE.ACTION.KEY or TYPE.ACTION.KEY.FILTER, found an empty part",
+	} {
+		k.say("register " + spec)
+		name, e := k.hear()
+		var got string
+		if err := json.Unmarshal(e.Object, &got); err != nil || name != "websocket.error."+spec || !strings.HasPrefix(got, want) {
+			t.Errorf("%.40s: got %.60s: %q, %v", spec, name, got, err)
+		}
 	}
 }
 
