@@ -138,7 +138,7 @@ func parsePack(body []byte) (*pack, error) {
 		Sections map[string]map[string]json.RawMessage `json:"sections"`
 	}
 	if err := json.Unmarshal(body, &wire); err != nil {
-		return nil, badRequest("Not a content pack: " + misfit(err).Error())
+		return nil, badRequest("Not a content pack: " + misfit(body, &wire, err).Error())
 	}
 	p := &pack{name: wire.Meta.Name, meta: wire.Meta, raw: body, objects: map[id]json.RawMessage{}}
 	if p.name == "" {

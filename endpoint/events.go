@@ -47,10 +47,17 @@ func (s *Server) postEvent(w http.ResponseWriter, r *http.Request, p *principal)
 	}
 	var e event
 	if err := json.Unmarshal(body, &e); err != nil {
-		return badRequest("Cannot parse the event: " + misfit(err).Error())
+		return badRequest("Cannot parse the event: " + misfit(body, &e, err).Error())
 	}
-	if e.Type == "" || e.Action == "" || e.Key == "" {
-		return badRequest("An event needs Type, Action and Key")
+	if e.Type == "" || e.Action == "" {
+		return badRequest("An event needs Type and Action")
+	}
+	// Clients take such events for the answers to their commands.
+	if e.Type == "websocket" {
+		return &models.Error{
+			Model: "events", Type: "AUTH", Code: http.StatusForbidden,
+			Messages: []string{"Events of type websocket are the endpoint's own"},
+		}
 	}
 	// Others act on events about objects, so only who could make the change
 	// may say that it was made.

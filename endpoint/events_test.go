@@ -194,6 +194,26 @@ func TestEventsAreFilteredByClaims(t *testing.T) {
 	}
 }
 
+// An event needs no Key. Nobody can forge the answer to a command.
+func TestEventsOfClients(t *testing.T) {
+	s, _ := workServer(t, "")
+	token := userToken(t, s)
+	k := s.dial(t, token)
+	k.say("register *.*.*")
+	k.expect("websocket.register.*.*.*")
+	for body, want := range map[string]int{
+		`{"Type":"websocket","Action":"register","Key":"a.b.c"}`: http.StatusForbidden,
+		`{"Type":"note","Key":"x"}`:                              http.StatusBadRequest,
+		`{"Action":"say","Key":"x"}`:                             http.StatusBadRequest,
+		`{"Type":"note","Action":"say"}`:                         http.StatusNoContent,
+	} {
+		if got := s.call(t, token, "POST", "/events", body); got.StatusCode != want {
+			t.Errorf("%s: got %s, want %d", body, got.Status, want)
+		}
+	}
+	k.expect("note.say.")
+}
+
 func (s *Server) call(t *testing.T, token, method, path, body string, headers ...string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL()+"/api/v3"+path, strings.NewReader(body))

@@ -30,7 +30,7 @@ func (s *Server) postJob(w http.ResponseWriter, r *http.Request, p *principal) e
 	}
 	want := &models.Job{}
 	if err := json.Unmarshal(body, want); err != nil {
-		return badRequest("Cannot parse the job: " + misfit(err).Error())
+		return badRequest("Cannot parse the job: " + misfit(body, want, err).Error())
 	}
 	if len(want.WorkOrder) > 0 {
 		return refuse(want, "Work orders are not supported")

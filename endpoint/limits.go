@@ -1,12 +1,10 @@
 package endpoint
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
@@ -28,15 +26,6 @@ type requestTimes struct {
 }
 
 var defaultRequestTimes = requestTimes{header: 10 * time.Second, body: readTime, idle: 2 * time.Minute}
-
-// misfit words an error of decoding JSON without the value that did not fit.
-func misfit(err error) error {
-	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		found, _, _ := strings.Cut(e.Value, " ") // "number 12"
-		return fmt.Errorf("field %s: expected %s, found %s", e.Field, e.Type, found)
-	}
-	return errors.New("a field is malformed")
-}
 
 // readAll reads a body, within the time that ServeHTTP has given it.
 func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {

@@ -88,7 +88,7 @@ func decode(prefix string, raw []byte) (models.Model, []byte, error) {
 	}
 	rawjson.EndObject(rest)
 	if err := json.Unmarshal(rest.Bytes(), head); err != nil {
-		return nil, nil, misfit(err)
+		return nil, nil, misfit(rest.Bytes(), head, err)
 	}
 	if hasParams {
 		// Go would have filled Params from a field that differs in case only.

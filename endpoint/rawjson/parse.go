@@ -36,9 +36,22 @@ func Parse(text []byte) ([]byte, error) {
 	// What a patch could not read later, such as a member that comes twice, must
 	// not get into the store.
 	if _, err := jp.MakeIndex(compact.Bytes(), nil); err != nil {
-		return nil, errors.New("a member comes twice, or a value is not one that a patch can read")
+		return nil, unreadable(err)
 	}
 	return compact.Bytes(), nil
+}
+
+// unreadable says why valid JSON cannot be patched, without repeating it.
+func unreadable(err error) error {
+	switch {
+	case errors.Is(err, jp.MalformedObjectError):
+		return errors.New("a member comes twice in one object")
+	case errors.Is(err, jp.KeyTooLongError):
+		return fmt.Errorf("the name of a member has more than %d bytes", jp.MaxKeyLen)
+	case errors.Is(err, jp.MalformedStringEscapeError):
+		return errors.New("the name of a member has an escape that is half a character")
+	}
+	return errors.New("a value is not one that a patch can read")
 }
 
 // CheckShape returns an error if JSON is nested too deep or has a number that is
