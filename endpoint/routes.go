@@ -39,6 +39,9 @@ func (s *Server) routes() []route {
 		{"GET", "/indexes", s.getIndexes},
 		{"GET", "/indexes/{prefix}", s.getTypeIndexes},
 		{"GET", "/indexes/{prefix}/{name...}", s.getIndex},
+		{"GET", "/prefs", s.getPrefs},
+		{"POST", "/prefs", s.postPrefs},
+		{"GET", "/pools-active", s.getActivePools},
 		{"GET", "/interfaces", s.getInterfaces},
 		{"GET", "/interfaces/{key}", s.getInterface},
 		{"GET", "/users/{key}/token", s.getUserToken},
@@ -92,7 +95,7 @@ func (s *Server) paramRoutes(prefix string) []route {
 }
 
 func (s *Server) allRoutes() []route {
-	return slices.Concat(s.routes(), s.workRoutes(), s.blobRoutes())
+	return slices.Concat(s.routes(), s.workRoutes(), s.pluginRoutes(), s.blobRoutes())
 }
 
 // newHandler builds the handler of all routes; every other path is 404 "No route".

@@ -136,3 +136,47 @@ func TestInterfacesOfThisHost(t *testing.T) {
 		t.Errorf("a machine sees the interfaces %s", got.body)
 	}
 }
+
+func TestThereAreNoPlugins(t *testing.T) {
+	s := start(t, "")
+	c := asAdmin(t, s)
+	plant(c)
+	for _, path := range []string{"/machines/" + nodeID + "/actions", "/profiles/c1/actions", "/clusters/x/actions", "/system/actions", "/plugin_providers"} {
+		if got := c.must("GET", path, ""); got.body != "[]" {
+			t.Errorf("GET %s: %s", path, got.body)
+		}
+	}
+	for _, try := range []struct{ method, path string }{
+		{"GET", "/machines/" + nodeID + "/actions/poweron"}, {"POST", "/machines/" + nodeID + "/actions/poweron"}, {"GET", "/plugin_providers/ipmi"},
+	} {
+		if got := c.do(try.method, try.path, `{}`); got.status != 404 {
+			t.Errorf("%s %s: %d %s", try.method, try.path, got.status, got.body)
+		}
+	}
+	_, profile := tokens(t, s)
+	if got := profile.do("POST", "/machines/"+nodeID+"/actions/poweron", `{}`); got.status != 403 {
+		t.Errorf("an action with a profile token: %d %s", got.status, got.body)
+	}
+}
+
+func TestPreferencesAreFixed(t *testing.T) {
+	s := start(t, "")
+	c := asAdmin(t, s)
+	plant(c)
+	if got := c.must("GET", "/prefs", ""); !strings.Contains(got.body, `"unknownBootEnv":"ignore"`) {
+		t.Errorf("preferences are %s", got.body)
+	}
+	if got := c.do("POST", "/prefs", `{"unknownBootEnv":"local"}`); got.status != 422 || !strings.Contains(got.body, "fixed") {
+		t.Errorf("changing them: %d %s", got.status, got.body)
+	}
+	if got := c.must("GET", "/pools-active", ""); got.body != `["default"]` {
+		t.Errorf("active pools are %s", got.body)
+	}
+	_, profile := tokens(t, s)
+	if got := profile.must("GET", "/prefs", ""); got.body != "{}" {
+		t.Errorf("a profile token sees %s", got.body)
+	}
+	if got := profile.do("POST", "/prefs", `{}`); got.status != 403 {
+		t.Errorf("a profile token changes them: %d %s", got.status, got.body)
+	}
+}
