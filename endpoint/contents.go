@@ -107,6 +107,9 @@ func (s *Server) deleteContent(w http.ResponseWriter, r *http.Request, p *princi
 		if rec.key == basicStore {
 			return &models.Error{Model: "contents", Key: rec.key, Code: http.StatusConflict, Messages: []string{"The content BasicStore is built in"}}
 		}
+		if err := t.notRequired(rec); err != nil {
+			return err
+		}
 		t.packing = rec.key
 		t.stage(id{"contents", rec.key}, nil)
 		return t.dropObjects(rec, nil)
@@ -144,10 +147,11 @@ func parsePack(body []byte) (*pack, error) {
 	if p.name == "" {
 		return nil, badRequest("A content pack needs a Name in its meta")
 	}
-	if p.meta.Version != "" {
-		if _, err := semver.NewVersion(p.meta.Version); err != nil {
-			return nil, p.fault(http.StatusUnprocessableEntity, "Version %q is no semantic version", p.meta.Version)
-		}
+	if p.meta.Version == "" {
+		p.meta.Version = "v0.0.0"
+	}
+	if _, err := semver.NewVersion(p.meta.Version); err != nil {
+		return nil, p.fault(http.StatusUnprocessableEntity, "Version %q is no semantic version", p.meta.Version)
 	}
 	for prefix, section := range wire.Sections {
 		if prefix == "jobs" || prefix == "contents" || !isObject(prefix) {
@@ -226,11 +230,18 @@ func (t *tx) putPacked(p *pack, what id) error {
 	return nil
 }
 
+// bootFeatures are features of DRP about what this endpoint does not do, which is to
+// boot machines, and to keep tenants apart. Packs may require them all the same:
+// nothing in them is wrong without.
+var bootFeatures = []string{
+	"tenants", "multiarch", "overridable-bootloaders", "centos-8", "auto-boot-target", "bootenv-param-customizations", "package-repository-handling",
+}
+
 // prerequisites checks that the endpoint has the features and the other packs that
 // a pack needs.
 func (t *tx) prerequisites(p *pack) error {
 	for _, name := range split(p.meta.RequiredFeatures) {
-		if name != "" && !slices.Contains(t.s.features(), name) {
+		if name != "" && !slices.Contains(t.s.features(), name) && !slices.Contains(bootFeatures, name) {
 			return p.fault(http.StatusUnprocessableEntity, "The required feature %s is missing", name)
 		}
 	}
@@ -249,6 +260,20 @@ func (t *tx) prerequisites(p *pack) error {
 		}
 		if !constraint.Check(have) {
 			return p.fault(http.StatusUnprocessableEntity, "The required content %s is %s, want %s", name, have, constraint)
+		}
+	}
+	return nil
+}
+
+// notRequired checks that no other pack requires one that is to go.
+func (t *tx) notRequired(rec *record) error {
+	for _, other := range t.records("contents") {
+		needs, err := models.ParseContentPrerequisites(other.head.(*models.Content).Meta.Prerequisites)
+		if _, ok := needs[rec.key]; ok && err == nil {
+			return &models.Error{
+				Model: "contents", Key: rec.key, Type: "STORE_ERROR", Code: http.StatusUnprocessableEntity,
+				Messages: []string{"Required by the content " + other.key},
+			}
 		}
 	}
 	return nil
@@ -318,6 +343,7 @@ func (t *tx) packSummary(rec *record) *models.ContentSummary {
 	content := rec.head.(*models.Content)
 	sum := &models.ContentSummary{Meta: content.Meta}
 	sum.Fill()
+	sum.Meta.Version = cmp.Or(sum.Meta.Version, "v0.0.0")
 	sum.Meta.Type, sum.Meta.Overwritable = "dynamic", rec.key == basicStore
 	if rec.key == basicStore {
 		sum.Meta.Type = "basic"
@@ -331,6 +357,11 @@ func (t *tx) packSummary(rec *record) *models.ContentSummary {
 			if rec := t.record(prefix, key); rec != nil && !available(rec) {
 				sum.Warnings = append(sum.Warnings, errorsOf(rec.head)...)
 			}
+		}
+	}
+	for _, name := range split(sum.Meta.RequiredFeatures) {
+		if slices.Contains(bootFeatures, name) {
+			sum.Warnings = append(sum.Warnings, "the feature "+name+" is not there")
 		}
 	}
 	slices.Sort(sum.Warnings)

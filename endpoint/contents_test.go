@@ -216,3 +216,23 @@ func TestContentPacksThatAreRefused(t *testing.T) {
 		t.Errorf("a machine deletes a pack: %d %s", got.status, got.body)
 	}
 }
+
+// The features that DRP's public content packs require.
+func TestPacksMayRequireWhatDRPHas(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	got := c.must("POST", "/contents", `{"meta":{"Name":"public","RequiredFeatures":"sane-exit-codes, job-exit-states, fsm-runner, workflows, default-workflow, http-range-header, roles, tenants, sprig, multiarch, overridable-bootloaders, centos-8"}}`)
+	if !strings.Contains(got.body, "the feature multiarch is not there") || !strings.Contains(got.body, `"Version":"v0.0.0"`) {
+		t.Errorf("the summary is %s", got.body)
+	}
+}
+
+func TestPackThatAnotherRequiresIsNotDeleted(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	c.must("POST", "/contents", `{"meta":{"Name":"base","Version":"1.0.0"}}`)
+	c.must("POST", "/contents", `{"meta":{"Name":"more","Prerequisites":"base: >=1.0.0"}}`)
+	if got := c.do("DELETE", "/contents/base", ""); got.status != 422 || !strings.Contains(got.body, "Required by the content more") {
+		t.Errorf("DELETE: %d %s", got.status, got.body)
+	}
+	c.must("DELETE", "/contents/more", "")
+	c.must("DELETE", "/contents/base", "")
+}

@@ -10,11 +10,11 @@ import (
 // features returns what this endpoint has of the features that DRP lists in /info.
 func (s *store) features() []string {
 	all := []string{
-		"api-v3", "sane-exit-codes", "workflows", "roles", "secure-params", "slim-objects", "partial-objects",
-		"sprig", "regex-string-filters",
+		"api-v3", "sane-exit-codes", "job-exit-states", "fsm-runner", "workflows", "default-workflow", "roles", "secure-params",
+		"slim-objects", "partial-objects", "sprig", "regex-string-filters", "http-range-header",
 	}
 	if !s.compat313 {
-		all = append(all, "websocket-changed-filter", "auto-secure-params")
+		all = append(all, "websocket-changed-filter", "auto-secure-params", "secure-params-in-content-packs")
 	}
 	return all
 }

@@ -10,6 +10,8 @@ import (
 
 	puuid "github.com/pborman/uuid"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/rawjson"
 )
 
 // maxRetryWait bounds how long a runner waits for a task to be tried again.
@@ -39,13 +41,14 @@ func (s *Server) postJob(w http.ResponseWriter, r *http.Request, p *principal) e
 		return err
 	}
 	var job *models.Job
+	var answer []byte
 	status := http.StatusNoContent
 	for waited := false; ; waited = true {
 		err = s.store.update(p.name, func(t *tx) error {
 			if job, status, err = s.life.next(t, want, waited); err != nil || job == nil {
 				return err
 			}
-			job.Token, err = s.jobToken(t, job)
+			answer, err = s.jobAnswer(t, job)
 			return err
 		})
 		soon, ok := errors.AsType[tooSoon](err)
@@ -65,15 +68,18 @@ func (s *Server) postJob(w http.ResponseWriter, r *http.Request, p *principal) e
 		writeHeader(w, status)
 		return nil
 	}
-	raw, err := json.Marshal(job)
-	if err != nil {
-		return err
+	return writeJSON(w, status, json.RawMessage(answer))
+}
+
+// jobAnswer returns a stored job as its runner sees it: with a token, if its task
+// asks for powers of its own.
+func (s *Server) jobAnswer(t *tx, job *models.Job) ([]byte, error) {
+	shown := t.record("jobs", job.Key()).shown
+	token, err := s.jobToken(t, job)
+	if err != nil || token == "" {
+		return shown, err
 	}
-	shown, err := s.store.present("jobs", raw)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, status, json.RawMessage(shown))
+	return rawjson.Set(shown, "Token", rawjson.Quote(token))
 }
 
 // next finds what the machine has to do next and stores the job for it. It

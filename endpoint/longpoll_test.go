@@ -172,3 +172,18 @@ func TestClientWaits(t *testing.T) {
 		t.Errorf("answered after %v", waited)
 	}
 }
+
+func TestConditionsHaveListsAndStars(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	plant(c)
+	tag := c.must("GET", "/profiles/c1", "").header.Get("ETag")
+	for _, match := range []string{tag, `"x", ` + tag, tag + `,"x"`, "*", "W/" + tag} {
+		got := c.do("GET", "/profiles/c1", "", "If-None-Match", match, "Prefer", `respond-async, Wait = "0"; x=y`)
+		if got.status != 304 || got.header.Get("ETag") != tag {
+			t.Errorf("If-None-Match %s: %d with ETag %s", match, got.status, got.header.Get("ETag"))
+		}
+	}
+	if got := c.do("GET", "/profiles/c1", "", "If-None-Match", `"x", "y"`, "Prefer", "wait=60"); got.status != 200 {
+		t.Errorf("another tag: %d", got.status)
+	}
+}

@@ -25,7 +25,7 @@ func (s *Server) getObject(prefix string) handler {
 		if match := r.Header.Get("If-None-Match"); match != "" && !s.store.compat313 {
 			rec, err = s.awaitChange(r, id{prefix, rec.key}, match)
 			if errors.Is(err, errNoChange) {
-				w.Header().Set("ETag", match)
+				s.setETag(w, rec)
 				writeHeader(w, http.StatusNotModified)
 				return nil
 			}

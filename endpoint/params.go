@@ -71,8 +71,8 @@ func (s *Server) getParam(prefix string) handler {
 func (s *Server) postParams(prefix string) handler {
 	return s.changeParams(prefix, func(r *http.Request, body []byte) paramChange {
 		return paramChange{actions: []string{"update:/Params"}, apply: func(*record) ([]byte, error) {
-			if len(body) == 0 {
-				return []byte("{}"), nil
+			if len(body) == 0 || string(body) == "null" { // which would take all params away
+				return nil, badRequest("Expected an object of params")
 			}
 			return body, nil
 		}}

@@ -47,6 +47,9 @@ func (s *Server) patchObject(prefix string) handler {
 // parsePatch reads a patch from a body. A body that is none is 400; a patch of which
 // an operation can be applied to nothing is a *jsonpatch.OpError.
 func parsePatch(body []byte) (jsonpatch.Patch, error) {
+	if string(body) == "null" {
+		return nil, badRequest("Not a JSON patch: expected an array of operations")
+	}
 	ops, err := jsonpatch.Parse(body)
 	if _, ok := errors.AsType[*jsonpatch.OpError](err); err == nil || ok {
 		return ops, err
@@ -82,6 +85,12 @@ func (t *tx) patch(old *record, ops jsonpatch.Patch) (*record, error) {
 	if !ops.Changes() {
 		return old, nil
 	}
+	return t.patched(old, patched)
+}
+
+// patched stages what a patch has made of an object.
+func (t *tx) patched(old *record, patched []byte) (*record, error) {
+	prefix := old.head.Prefix()
 	head, _, err := decode(prefix, patched)
 	if err != nil {
 		return nil, &models.Error{

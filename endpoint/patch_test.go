@@ -280,3 +280,19 @@ func TestPatchFindsEveryKey(t *testing.T) {
 		t.Errorf("below a missing member: %d %.100s", got.status, got.body)
 	}
 }
+
+func TestNothingIsNoPatchAndNoParams(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	plant(c)
+	for _, try := range []struct{ method, path, body string }{
+		{"PATCH", "/profiles/c1", "null"}, {"PATCH", "/profiles/c1/params", "null"},
+		{"POST", "/profiles/c1/params", "null"}, {"POST", "/profiles/c1/params", ""},
+	} {
+		if got := c.do(try.method, try.path, try.body); got.status != 400 {
+			t.Errorf("%s %s %q: %d %s", try.method, try.path, try.body, got.status, got.body)
+		}
+	}
+	if got := c.must("GET", "/profiles/c1/params", ""); !strings.Contains(got.body, `"cas":0`) {
+		t.Errorf("the params are %s", got.body)
+	}
+}

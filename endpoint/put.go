@@ -107,13 +107,19 @@ func setDefaults(head models.Model) {
 	if m.PoolStatus == "" {
 		m.PoolStatus = models.PS_FREE
 	}
-	if m.Meta["machine-role"] == "" {
-		m.Meta["machine-role"] = "machine"
-	}
 }
 
 // stamp sets the fields that belong to the server, whatever the client sent.
 func (t *tx) stamp(head models.Model, old *record) {
+	if m, ok := head.(*models.Machine); ok {
+		if m.Meta == nil {
+			m.Meta = models.Meta{}
+		}
+		m.Meta[roleField] = t.role
+		if old != nil {
+			m.Meta[roleField] = old.head.(*models.Machine).Meta[roleField]
+		}
+	}
 	if b, ok := head.(models.Bundler); ok {
 		b.SetBundle(t.packing)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/render"
 )
 
 // Objects name one another. What a machine names must be there and usable, else
@@ -105,6 +107,10 @@ func (t *tx) flaws(head models.Model) (flaws []string) {
 		if o.Kernel != "" && !namesISO(o) {
 			flaws = append(flaws, fmt.Sprintf("%s: missing kernel %s", key, o.Kernel))
 		}
+	case *models.Template:
+		if err := render.Check(o); err != nil {
+			flaws = append(flaws, fmt.Sprintf("%s: Parse error: %v", key, err))
+		}
 	case *models.Task:
 		for _, tmpl := range o.Templates {
 			need("templates", "Template", tmpl.ID)
@@ -179,9 +185,9 @@ func (t *tx) settle() error {
 
 func (t *tx) mayMatterToOthers(what id) bool {
 	switch what.prefix {
-	case "bootenvs", "tasks", "stages":
+	case "bootenvs", "templates", "tasks", "stages":
 		return true
-	case "templates", "profiles":
+	case "profiles":
 		return t.staged[what] == nil || t.s.objects[what.prefix][what.key] == nil
 	}
 	return false

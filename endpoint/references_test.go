@@ -30,6 +30,8 @@ func TestObjectsAreAvailableOnceWhatTheyNeedIsThere(t *testing.T) {
 		{"POST", "/templates", `{"ID":"x.tmpl"}`, "/tasks/task-1", `[]`},
 		{"GET", "/workflows", "", "/workflows/flow", `[]`},
 		{"PATCH", "/machines/" + nodeID, start, "/machines/" + nodeID, `[]`},
+		// What a machine still has to run stays.
+		{"PATCH", "/machines/" + nodeID, `[{"op":"replace","path":"/Workflow","value":""}]`, "/machines/" + nodeID, `[]`},
 		{"DELETE", "/tasks/task-1", "", "/workflows/flow", `["flow: Stage stage-1 is not available"]`},
 		// What happens to others does not freeze a machine.
 		{"PATCH", "/machines/" + nodeID, `[{"op":"replace","path":"/Description","value":"still alive"}]`, "/machines/" + nodeID, `[]`},
@@ -62,5 +64,38 @@ func TestMachinesNeedWhatTheyName(t *testing.T) {
 	made := c.must("POST", "/machines", `{"Name":"node-1"}`)
 	if !strings.Contains(made.body, `"Pool":"default"`) || !strings.Contains(made.body, `"PoolStatus":"Free"`) {
 		t.Errorf("a new machine is %s", made.body)
+	}
+}
+
+func TestWhatIsNeededIsNotDeleted(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	c.must("POST", "/tasks", `{"Name":"task-1"}`)
+	c.must("POST", "/stages", `{"Name":"stage-1","Tasks":["task-1"]}`)
+	c.must("POST", "/workflows", `{"Name":"flow","Stages":["stage-1"]}`)
+	c.must("POST", "/machines", `{"Name":"node-1","Uuid":"`+nodeID+`","Workflow":"flow"}`)
+	for path, reason := range map[string]string{
+		"/tasks/task-1":    "task list of machine node-1",
+		"/stages/stage-1":  "task list of machine node-1",
+		"/workflows/flow":  "In use by machines node-1",
+		"/profiles/global": "every machine",
+	} {
+		if got := c.do("DELETE", path, ""); got.status != 422 || !strings.Contains(got.body, reason) {
+			t.Errorf("DELETE %s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+func TestTemplateThatDoesNotParseIsNotAvailable(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	c.must("POST", "/tasks", `{"Name":"task-1","Templates":[{"Name":"x","ID":"x.tmpl"}]}`)
+	if got := c.must("POST", "/templates", `{"ID":"x.tmpl","Contents":"{{ .Foo"}`); !strings.Contains(got.body, "Parse error") {
+		t.Errorf("a template that does not parse is %s", got.body)
+	}
+	if got := c.must("GET", "/tasks/task-1", ""); !strings.Contains(got.body, "Template x.tmpl is not available") {
+		t.Errorf("its task is %s", got.body)
+	}
+	c.must("PATCH", "/templates/x.tmpl", `[{"op":"replace","path":"/Contents","value":"{{ .Machine.Name }}"}]`)
+	if got := c.must("GET", "/tasks/task-1", ""); !strings.Contains(got.body, `"Available":true`) {
+		t.Errorf("its task is %s after it was mended", got.body)
 	}
 }

@@ -197,6 +197,7 @@ func (ro role) create(w http.ResponseWriter, r *http.Request, p *principal) erro
 				return err
 			}
 		}
+		t.role = ro.name
 		rec, err = t.putRaw("machines", body)
 		return err
 	})

@@ -39,6 +39,8 @@ func (s *Server) routes() []route {
 		{"GET", "/indexes", s.getIndexes},
 		{"GET", "/indexes/{prefix}", s.getTypeIndexes},
 		{"GET", "/indexes/{prefix}/{name...}", s.getIndex},
+		{"GET", "/meta/{prefix}/{key...}", s.getMeta},
+		{"PATCH", "/meta/{prefix}/{key...}", s.patchMeta},
 		{"GET", "/prefs", s.getPrefs},
 		{"POST", "/prefs", s.postPrefs},
 		{"GET", "/pools-active", s.getActivePools},

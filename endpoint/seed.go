@@ -19,6 +19,7 @@ func (s *Server) seed() error {
 				"none":  &models.Stage{Name: "none"},
 				"local": &models.Stage{Name: "local", BootEnv: "local"},
 			},
+			"pools": {"default": &models.Pool{Id: "default"}},
 			"roles": {"superuser": models.MakeRole("superuser", "*", "*", "*")},
 		},
 	})

@@ -78,7 +78,7 @@ func (s *store) view(fn func(*tx) error) error {
 func (s *store) update(principal string, fn func(*tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := &tx{s: s, principal: principal, staged: map[id]*record{}, saved: map[id]bool{}}
+	t := &tx{s: s, principal: principal, staged: map[id]*record{}, saved: map[id]bool{}, role: "machine"}
 	if err := fn(t); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type tx struct {
 	readOnly  bool
 	passwords bool           // the password hash of a user may change
 	force     bool           // the client insists, by ?force=true
+	role      string         // of machines that are made
 	packing   string         // the content pack whose objects are being stored
 	staged    map[id]*record // nil record: deleted
 	saved     map[id]bool    // staged by the server itself

@@ -180,3 +180,47 @@ func TestPreferencesAreFixed(t *testing.T) {
 		t.Errorf("a profile token changes them: %d %s", got.status, got.body)
 	}
 }
+
+func TestMetaIsReadAndPatched(t *testing.T) {
+	s := start(t, "")
+	c := asAdmin(t, s)
+	plant(c)
+	for _, step := range []struct {
+		method, path, body string
+		status             int
+		want               string
+	}{
+		{"GET", "/meta/profiles/c1", "", 200, `{}`},
+		{"PATCH", "/meta/profiles/c1", `[{"op":"test","path":"","value":{}},{"op":"add","path":"/color","value":"red"}]`, 200, `{"color":"red"}`},
+		{"PATCH", "/meta/profiles/c1", `[{"op":"test","path":"/color","value":"blue"},{"op":"remove","path":"/color"}]`, 409, "Test op failed."},
+		{"PATCH", "/meta/profiles/c1", `[{"op":"add","path":"/color","value":7}]`, 406, "does not fit"},
+		{"GET", "/meta/machines/Name:node-1", "", 200, `{"feature-flags":"change-stage-v2","machine-role":"machine"}`},
+		{"GET", "/meta/profiles/nix", "", 404, "Not Found"},
+		{"GET", "/meta/nonsense/c1", "", 404, "Not Found"},
+	} {
+		if got := c.do(step.method, step.path, step.body); got.status != step.status || !strings.Contains(got.body, step.want) {
+			t.Errorf("%s %s %s: %d %s, want %d %s", step.method, step.path, step.body, got.status, got.body, step.status, step.want)
+		}
+	}
+	machine, _ := tokens(t, s)
+	if got := machine.do("PATCH", "/meta/profiles/c1", `[{"op":"add","path":"/color","value":"green"}]`); got.status != 403 {
+		t.Errorf("a machine patches the Meta of a profile: %d %s", got.status, got.body)
+	}
+	if got := machine.do("GET", "/meta/profiles/c1", ""); got.status != 404 {
+		t.Errorf("a machine reads the Meta of a profile: %d %s", got.status, got.body)
+	}
+}
+
+// What a machine is, is not for clients to say.
+func TestRoleOfAMachineStays(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	c.must("POST", "/machines", `{"Name":"node-1","Meta":{"machine-role":"cluster"}}`)
+	c.must("POST", "/clusters", `{"Name":"blue"}`)
+	for name, role := range map[string]string{"node-1": "machine", "blue": "cluster"} {
+		c.must("PATCH", "/machines/Name:"+name, `[{"op":"add","path":"/Meta/machine-role","value":"self"}]`)
+		c.must("PATCH", "/machines/Name:"+name, `[{"op":"replace","path":"/Meta","value":{}}]`)
+		if got := c.must("GET", "/meta/machines/Name:"+name, ""); !strings.Contains(got.body, `"machine-role":"`+role+`"`) {
+			t.Errorf("the Meta of %s is %s", name, got.body)
+		}
+	}
+}

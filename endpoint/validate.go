@@ -127,12 +127,30 @@ func (t *tx) usersOf(rec *record) (users []string) {
 			}
 		}
 	}
+	if prefix == "profiles" && rec.key == "global" {
+		users = append(users, "In use by every machine")
+	}
 	for _, other := range t.records("machines") {
 		m := other.head.(*models.Machine)
+		if entry := entryOf(prefix, rec.key); entry != nil && slices.ContainsFunc(m.Tasks[min(max(m.CurrentTask, 0), len(m.Tasks)):], entry) {
+			users = append(users, "In use by the task list of machine "+m.Name)
+		}
 		uses := map[string]string{"workflows": m.Workflow, "stages": m.Stage, "bootenvs": m.BootEnv}
 		if uses[prefix] == rec.key {
 			users = append(users, "In use by machines "+m.Name)
 		}
 	}
 	return users
+}
+
+// entryOf recognizes the entries of task lists that need an object, nil if none do.
+func entryOf(prefix, key string) func(entry string) bool {
+	kinds := map[string]string{"tasks": models.TASK, "stages": models.STAGE, "bootenvs": models.BOOTENV}
+	if kinds[prefix] == "" {
+		return nil
+	}
+	return func(entry string) bool {
+		kind, name := (&models.TaskState{Tasks: []string{entry}}).EntryAt(0)
+		return kind == kinds[prefix] && name == key
+	}
 }

@@ -101,9 +101,6 @@ func newMachine(n *models.Machine) {
 	if _, ok := n.Meta["feature-flags"]; !ok {
 		n.Meta["feature-flags"] = "change-stage-v2"
 	}
-	if n.Meta["machine-role"] == "" {
-		n.Meta["machine-role"] = "machine"
-	}
 	n.Runnable = true
 	n.CurrentTask = 0
 }

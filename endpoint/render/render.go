@@ -49,6 +49,12 @@ func One(src Source, info models.TemplateInfo) (string, error) {
 	return action.Content, nil
 }
 
+// Check returns an error if a template object cannot be parsed.
+func Check(t *models.Template) error {
+	_, err := parseTemplates([]*models.Template{t}, nil, newLimits())
+	return err
+}
+
 // parseTemplates makes one set of all template objects, by their IDs, and of what
 // a task holds itself, by name, so that they can call each other. A template object
 // that does not parse is left out: it must not break tasks that have nothing to do
