@@ -57,6 +57,14 @@ func (p *principal) can(scope, action, specific string) bool {
 	return slices.ContainsFunc(p.claims, func(c claim) bool { return c.permits(scope, action, specific) })
 }
 
+// mayDoSome reports whether p may do action on any object of the scope.
+func (p *principal) mayDoSome(scope, action string) bool {
+	return slices.ContainsFunc(p.claims, func(c claim) bool {
+		c.Specific = "*"
+		return c.permits(scope, action, "")
+	})
+}
+
 // authorize returns DRP's 403 error if p may not do action. For reads, callers
 // answer as if the object were absent instead.
 func authorize(p *principal, scope, action, specific string) error {

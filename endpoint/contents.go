@@ -21,7 +21,7 @@ const (
 	// backingStore stands for the objects that are in no pack.
 	backingStore = "BackingStore"
 
-	maxPackBody = 64 << 20
+	maxPackBody = maxObject
 )
 
 // packOrder is the order in which the objects of a pack are stored: declarations
@@ -52,6 +52,13 @@ func (s *Server) listContents(w http.ResponseWriter, _ *http.Request, p *princip
 // of a pack read-only objects of the endpoint, or none. The objects of the
 // pack's last version that are not in this one go.
 func (s *Server) putContent(w http.ResponseWriter, r *http.Request, p *principal) error {
+	action, status := "create", http.StatusCreated
+	if r.Method == http.MethodPut {
+		action, status = "update", http.StatusOK
+	}
+	if !p.mayDoSome("contents", action) { // before a large body is read
+		return authorize(p, "contents", action, r.PathValue("key"))
+	}
 	body, err := readBodyUpTo(w, r, maxPackBody)
 	if err != nil {
 		return err
@@ -64,14 +71,15 @@ func (s *Server) putContent(w http.ResponseWriter, r *http.Request, p *principal
 	if err != nil {
 		return err
 	}
-	action, status := "create", http.StatusCreated
 	if r.Method == http.MethodPut {
-		action, status = "update", http.StatusOK
 		if key := r.PathValue("key"); key != pack.name {
 			return &models.Error{Model: "contents", Key: key, Code: http.StatusBadRequest, Messages: []string{"Key change not allowed"}}
 		}
 	}
 	if err := authorize(p, "contents", action, pack.name); err != nil {
+		return err
+	}
+	if err := pack.mayBeUploaded(p); err != nil {
 		return err
 	}
 	var summary *models.ContentSummary
@@ -162,6 +170,22 @@ func parsePack(body []byte) (*pack, error) {
 		}
 	}
 	return p, nil
+}
+
+// mayBeUploaded returns an error if the pack would give powers, by users and roles,
+// to one who may not do so without it.
+func (p *pack) mayBeUploaded(by *principal) error {
+	for what := range p.objects {
+		if what.prefix != "users" && what.prefix != "roles" {
+			continue
+		}
+		for _, action := range []string{"create", "update", "delete"} {
+			if err := authorize(by, what.prefix, action, what.key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // order returns the objects of the pack in the order in which to store them.
@@ -289,7 +313,7 @@ func (t *tx) keysAreFree(p *pack, replaceWritable bool) error {
 			continue
 		}
 		switch bundle := bundleOf(rec.head); {
-		case bundle == p.name || bundle == basicStore || bundle == "" && replaceWritable:
+		case bundle == p.name || bundle == basicStore && what.prefix != "roles" || bundle == "" && replaceWritable:
 		case bundle == "":
 			bundle = backingStore
 			fallthrough

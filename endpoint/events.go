@@ -80,4 +80,4 @@ func visible(e *event, who *principal) bool {
 
 func isObject(prefix string) bool { return slices.Contains(objectPrefixes, prefix) }
 
-var objectPrefixes = models.AllPrefixes()
+var objectPrefixes = append(models.AllPrefixes(), "contents")

@@ -234,3 +234,36 @@ func (s *Server) call(t *testing.T, token, method, path, body string, headers ..
 	t.Cleanup(func() { resp.Body.Close() })
 	return resp
 }
+
+// A pack holds everything that its objects do, and its events are for those who may
+// read packs.
+func TestEventsOfContentsAreForWhoMayReadThem(t *testing.T) {
+	s, _ := workServer(t, "")
+	m := newMachineNamed("node-1", "c1")
+	s.putAll(t, &models.Profile{Name: "c1"}, m)
+	token, err := s.ProfileToken(m.Key(), "c1", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := s.dial(t, token)
+	k.say("register *.*.*")
+	k.hear()
+	err = s.store.update("user:test", func(tx *tx) error {
+		p, err := parsePack([]byte(`{"meta":{"Name":"pack"},"sections":{"profiles":{"pro":{"Name":"pro"}}}}`))
+		if err != nil {
+			return err
+		}
+		return tx.upload(p, false)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.putAll(t, &models.Profile{Name: "c1", ParamData: models.ParamData{}})
+	if got, _ := k.hear(); got != "profiles.update.c1" {
+		t.Errorf("heard %s", got)
+	}
+	forged := event{Type: "contents", Action: "delete", Key: "BasicStore"}
+	if visible(&forged, &principal{}) {
+		t.Error("events of contents are for everybody")
+	}
+}

@@ -193,6 +193,7 @@ func (l *lifecycle) job(t *tx, o, n *models.Job) error {
 	if o == nil || l.byServer {
 		return nil
 	}
+	keepServersFields(o, n)
 	if o.State != n.State && !slices.Contains(jobMoves[o.State], n.State) {
 		return refuse(n, "Cannot change the state of a job from %s to %s", o.State, n.State)
 	}
@@ -234,6 +235,14 @@ func (l *lifecycle) followJob(t *tx, m *models.Machine, j *models.Job) {
 			m.Tasks = handlers
 		}
 	}
+}
+
+// keepServersFields puts back what only the server may say of a job: what it is
+// about, and the powers that its token gets.
+func keepServersFields(o, n *models.Job) {
+	n.Machine, n.WorkOrder, n.Context, n.ExtraClaims, n.Token = o.Machine, o.WorkOrder, o.Context, o.ExtraClaims, o.Token
+	n.Workflow, n.Stage, n.Task, n.BootEnv = o.Workflow, o.Stage, o.Task, o.BootEnv
+	n.CurrentIndex, n.NextIndex, n.Previous = o.CurrentIndex, o.NextIndex, o.Previous
 }
 
 // jobMoves says which state may follow which. A runner that comes back fails

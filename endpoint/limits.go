@@ -13,9 +13,11 @@ import (
 // Bounds of what clients send, so that no request can stop the server, or hold up
 // others for long.
 const (
-	maxBody   = 8 << 20     // bytes of a request's body
-	maxObject = 2 * maxBody // bytes of an object; patches can make it grow
-	maxHeader = 64 << 10    // bytes of a request's header
+	maxBody     = 8 << 20     // bytes of a request's body
+	maxObject   = 2 * maxBody // bytes of an object; patches can make it grow
+	maxTasks    = 10000       // entries of a machine's task list, prerequisites included
+	maxProfiles = 1000        // of one object
+	maxHeader   = 64 << 10    // bytes of a request's header
 )
 
 // requestTimes are the time limits of clients that are slow to ask.

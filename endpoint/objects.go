@@ -114,8 +114,10 @@ func (s *Server) postObject(prefix string) handler {
 					Messages: []string{"already exists"},
 				}
 			}
-			rec, err = t.putRaw(prefix, body)
-			return err
+			if rec, err = t.putRaw(prefix, body); err != nil {
+				return err
+			}
+			return mayInherit(p, nil, rec)
 		})
 		if err != nil {
 			return err
@@ -149,8 +151,10 @@ func (s *Server) putObject(prefix string) handler {
 			if head.Key() != old.key {
 				return &models.Error{Model: prefix, Key: old.key, Code: http.StatusBadRequest, Messages: []string{"Key change not allowed"}}
 			}
-			rec, err = t.replace(old, body)
-			return err
+			if rec, err = t.replace(old, body); err != nil {
+				return err
+			}
+			return mayInherit(p, old, rec)
 		})
 		if err != nil {
 			return err

@@ -35,6 +35,9 @@ func (s *Server) patchObject(prefix string) handler {
 			if err == nil {
 				rec, err = t.patch(old, ops)
 			}
+			if err == nil {
+				err = mayInherit(p, old, rec)
+			}
 			return err
 		})
 		if err != nil {

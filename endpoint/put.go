@@ -16,47 +16,14 @@ import (
 
 // putRaw validates and stages the object in raw, which is compact JSON.
 func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
-	if len(raw) > maxObject {
-		return nil, &models.Error{
-			Model: prefix, Code: http.StatusRequestEntityTooLarge,
-			Messages: []string{fmt.Sprintf("The object would have more than %d bytes", maxObject)},
-		}
-	}
-	err := rawjson.CheckShape(raw)
-	var head models.Model
-	var params []byte
-	if err == nil {
-		head, params, err = decode(prefix, raw)
-	}
+	rec, old, err := t.prepare(prefix, raw)
 	if err != nil {
-		return nil, &models.Error{Model: prefix, Code: http.StatusBadRequest, Messages: []string{err.Error()}}
-	}
-	setDefaults(head)
-	old := t.record(prefix, head.Key())
-	if m, ok := head.(*models.Machine); ok && m.Locked && t.byUser() && old != nil && old.head.(*models.Machine).Locked {
-		return nil, locked(old)
-	}
-	if err := t.mayWrite(old); err != nil {
 		return nil, err
-	}
-	t.stamp(head, old)
-	rec := &record{key: head.Key(), head: head, params: params}
-	if err := t.check(rec, old); err != nil {
-		return nil, err
-	}
-	if hook := t.s.beforePut; hook != nil && (prefix == "machines" || prefix == "jobs") {
-		var was models.Model
-		if old != nil {
-			was = models.Clone(old.head)
-		}
-		if err := hook(t, was, head); err != nil {
-			return nil, err
-		}
 	}
 	switch {
 	case old != nil:
 		rec.keys = old.keys
-	case params != nil:
+	case rec.params != nil:
 		if rec.keys, err = newKeyPair(); err != nil {
 			return nil, err
 		}
@@ -67,14 +34,62 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 	if err := t.accept(rec, old); err != nil {
 		return nil, err
 	}
-	if rec.raw, err = encode(head, rec.params); err != nil {
+	if rec.raw, err = encode(rec.head, rec.params); err != nil {
 		return nil, err
+	}
+	if len(rec.raw) > maxObject {
+		return nil, tooLarge(prefix)
 	}
 	if rec.shown, err = t.s.present(prefix, rec.raw); err != nil {
 		return nil, err
 	}
 	t.stage(id{prefix, rec.key}, rec)
 	return rec, nil
+}
+
+// prepare decodes an object, sets what belongs to the server and checks all but the
+// params. It returns also the object that it replaces, nil if there is none.
+func (t *tx) prepare(prefix string, raw []byte) (rec, old *record, err error) {
+	if len(raw) > maxObject {
+		return nil, nil, tooLarge(prefix)
+	}
+	err = rawjson.CheckShape(raw)
+	var head models.Model
+	var params []byte
+	if err == nil {
+		head, params, err = decode(prefix, raw)
+	}
+	if err != nil {
+		return nil, nil, &models.Error{Model: prefix, Code: http.StatusBadRequest, Messages: []string{err.Error()}}
+	}
+	setDefaults(head)
+	old = t.record(prefix, head.Key())
+	if m, ok := head.(*models.Machine); ok && m.Locked && t.byUser() && old != nil && old.head.(*models.Machine).Locked {
+		return nil, nil, locked(old)
+	}
+	if err := t.mayWrite(old); err != nil {
+		return nil, nil, err
+	}
+	t.stamp(head, old)
+	rec = &record{key: head.Key(), head: head, params: params}
+	if err := t.check(rec, old); err != nil {
+		return nil, nil, err
+	}
+	if hook := t.s.beforePut; hook != nil && (prefix == "machines" || prefix == "jobs") {
+		var was models.Model
+		if old != nil {
+			was = models.Clone(old.head)
+		}
+		err = hook(t, was, head)
+	}
+	return rec, old, err
+}
+
+func tooLarge(prefix string) *models.Error {
+	return &models.Error{
+		Model: prefix, Code: http.StatusRequestEntityTooLarge,
+		Messages: []string{fmt.Sprintf("The object would have more than %d bytes", maxObject)},
+	}
 }
 
 // setDefaults fills what DRP fills when an object lacks it.

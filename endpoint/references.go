@@ -68,15 +68,39 @@ func (t *tx) unusable(prefix, kind, old, name string) []string {
 
 // badProfiles says which of an object's profiles are missing or come twice.
 func (t *tx) badProfiles(key string, names []string) (faults []string) {
+	if len(names) > maxProfiles {
+		return []string{fmt.Sprintf("%s: %d profiles, expected at most %d", key, len(names), maxProfiles)}
+	}
+	first := map[string]int{}
 	for i, name := range names {
 		if t.record("profiles", name) == nil {
 			faults = append(faults, fmt.Sprintf("%s: Profile %s (at %d) does not exist", key, name, i))
 		}
-		if j := slices.Index(names, name); j < i {
+		if j, ok := first[name]; ok {
 			faults = append(faults, fmt.Sprintf("%s: Duplicate profile %s: at %d and %d", key, name, j, i))
+		} else {
+			first[name] = i
 		}
 	}
 	return faults
+}
+
+// mayInherit returns an error if p has put a profile into another that it may not
+// read itself: it could then read its params, and the secure ones in clear. Machines
+// may carry any profile, as on DRP (wire contract, section 8). old is nil for a new
+// object.
+func mayInherit(p *principal, old, rec *record) error {
+	profile, ok := rec.head.(*models.Profile)
+	if !ok {
+		return nil
+	}
+	for i, name := range profile.Profiles {
+		had := old != nil && slices.Contains(old.head.(*models.Profile).Profiles, name)
+		if !had && !p.can("profiles", "get", name) {
+			return invalid(rec, []string{fmt.Sprintf("%s: Profile %s (at %d) does not exist", rec.key, name, i)})
+		}
+	}
+	return nil
 }
 
 // missingTasks says which entries of a task list are tasks that do not exist.

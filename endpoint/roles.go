@@ -132,6 +132,9 @@ func (ro role) asGroup(handle handler) handler {
 			}
 			r.SetPathValue("key", group.key)
 			inner.claims = slices.Clone(p.claims)
+			if !madeFor(group, rec.key) {
+				return nil // it was there before: only its own claims count
+			}
 			for _, c := range p.claims {
 				if listed(c.Scope, ro.prefix) && listed(c.Specific, rec.key) {
 					inner.claims = append(inner.claims, claim{"profiles", c.Action, group.key})

@@ -172,6 +172,9 @@ func (t *tx) expandTasks(m *models.Machine, list []string) ([]string, error) {
 		if err := t.checkEntry(m, entry); err != nil {
 			return err
 		}
+		if len(tasks) > maxTasks {
+			return refuse(m, "The task list has more than %d entries with the prerequisites of its tasks", maxTasks)
+		}
 		if before > len(t.s.objects["tasks"]) {
 			return refuse(m, "Task %s has itself as a prerequisite", entry)
 		}
