@@ -13,7 +13,11 @@
 //   - One order. Change events, long-poll wake-ups and OnCommit calls follow the
 //     order of commits.
 //   - Tokens carry the powers that DRP gives them and no others: a user's roles,
-//     one machine, or one profile. They are sealed; holders cannot read them.
+//     one machine, or one profile. They are sealed; holders cannot read them. Where
+//     DRP 4's behaviour is not known, powers stay narrow: a profile inherits only
+//     what its writer may read, a pack brings users and roles only for those who may
+//     make them, a cluster gives power over its profile only if that was made for it,
+//     and a runner changes nothing of its job but the state and what came of it.
 //   - With Config.Data nobody sees a change, by an answer, a read, an event or a
 //     long poll, that a crash could undo. A write that has no answer is there after
 //     the restart whole or not at all. The same holds for job logs and uploads.
