@@ -3,6 +3,7 @@ package endpoint
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,40 +19,49 @@ func notAcceptable(msg string) *models.Error {
 	return models.NewError("", http.StatusNotAcceptable, msg)
 }
 
+// maxOptions bounds the options of one request, filters and sort keys included.
+const maxOptions = 100
+
 // listOptions says which objects a client wants to see and in which order.
 type listOptions struct {
 	view    viewOptions
+	fields  []field // that filters and sort look at
 	filters []fieldFilter
-	sort    []field
+	sort    []int // into fields
 	reverse bool
 	offset  int
 	limit   int // -1: all
 }
 
+// fieldFilter holds for an object if any of its conditions does.
+type fieldFilter struct {
+	field int // into fields
+	any   []filter.Condition
+}
+
 // listObjects answers GET and HEAD of a type. Objects that p may not list are
 // left out, as if they did not exist: without any permission the list is empty.
+// Filters can take long, so they run on a snapshot and hold nobody up.
 func (s *Server) listObjects(prefix string) handler {
 	return func(w http.ResponseWriter, r *http.Request, p *principal) error {
-		out := new(bytes.Buffer)
-		err := s.store.view(func(t *tx) error {
-			o, err := s.parseList(t, prefix, r.URL.Query())
-			if err != nil {
-				return err
-			}
-			var visible []*record
-			for _, rec := range t.records(prefix) {
-				if p.can(prefix, "list", rec.authKey()) {
-					visible = append(visible, rec)
-				}
-			}
-			chosen := o.choose(t, visible)
-			w.Header().Set("X-DRP-LIST-TOTAL-COUNT", strconv.Itoa(len(visible)))
-			w.Header().Set("X-DRP-LIST-COUNT", strconv.Itoa(len(chosen)))
-			return o.write(t, p, out, chosen)
-		})
+		t := s.store.snapshot()
+		o, err := s.parseList(t, prefix, r.URL.Query())
 		if err != nil {
 			return err
 		}
+		var visible []*record
+		for _, rec := range t.records(prefix) {
+			if p.can(prefix, "list", rec.authKey()) {
+				visible = append(visible, rec)
+			}
+		}
+		chosen := o.choose(t, visible)
+		out := new(bytes.Buffer)
+		if err := o.write(t, p, out, chosen); err != nil {
+			return err
+		}
+		w.Header().Set("X-DRP-LIST-TOTAL-COUNT", strconv.Itoa(len(visible)))
+		w.Header().Set("X-DRP-LIST-COUNT", strconv.Itoa(len(chosen)))
 		return writeJSON(w, http.StatusOK, json.RawMessage(out.Bytes()))
 	}
 }
@@ -59,6 +69,13 @@ func (s *Server) listObjects(prefix string) handler {
 // parseList reads the options from a query. Every other key of the query must be
 // an index, a Meta field or a declared param to filter by.
 func (s *Server) parseList(t *tx, prefix string, q url.Values) (o listOptions, err error) {
+	options := 0
+	for _, values := range q {
+		options += len(values)
+	}
+	if options > maxOptions {
+		return o, notAcceptable(fmt.Sprintf("Expected at most %d filters and other options, found %d", maxOptions, options))
+	}
 	if o.view, err = s.parseView(q); err != nil {
 		return o, err
 	}
@@ -75,11 +92,12 @@ func (s *Server) parseList(t *tx, prefix string, q url.Values) (o listOptions, e
 		return o, err
 	}
 	for _, name := range q["sort"] {
-		f, err := t.field(prefix, name, o.view.aggregate)
+		f, err := t.field(prefix, name)
 		if err != nil {
 			return o, err
 		}
-		o.sort = append(o.sort, f)
+		o.sort = append(o.sort, len(o.fields))
+		o.fields = append(o.fields, f)
 	}
 	for name, values := range q {
 		if strings.EqualFold(name, "token") && !s.store.compat313 {
@@ -89,11 +107,11 @@ func (s *Server) parseList(t *tx, prefix string, q url.Values) (o listOptions, e
 		case "aggregate", "decode", "limit", "offset", "params", "reverse", "slim", "sort":
 			continue
 		}
-		f, err := t.field(prefix, name, o.view.aggregate)
+		f, err := t.field(prefix, name)
 		if err != nil {
 			return o, err
 		}
-		wanted := fieldFilter{field: f}
+		wanted := fieldFilter{field: len(o.fields)}
 		for _, v := range values {
 			c, err := filter.Parse(f.kind, v)
 			if err != nil {
@@ -101,6 +119,7 @@ func (s *Server) parseList(t *tx, prefix string, q url.Values) (o listOptions, e
 			}
 			wanted.any = append(wanted.any, c)
 		}
+		o.fields = append(o.fields, f)
 		o.filters = append(o.filters, wanted)
 	}
 	return o, nil
@@ -119,20 +138,29 @@ func count(q url.Values, name string, unset int) (int, error) {
 
 // choose filters, sorts and cuts.
 func (o listOptions) choose(t *tx, recs []*record) []*record {
-	var chosen []*record
+	type candidate struct {
+		rec    *record
+		values [][]byte
+	}
+	var found []candidate
 	for _, rec := range recs {
-		if !slices.ContainsFunc(o.filters, func(f fieldFilter) bool { return !f.matches(t, rec) }) {
-			chosen = append(chosen, rec)
+		values := t.values(rec, o.fields, o.view.aggregate)
+		if o.wants(values) {
+			found = append(found, candidate{rec, values})
 		}
 	}
-	slices.SortStableFunc(chosen, func(a, b *record) int {
-		for _, f := range o.sort {
-			if c := filter.Compare(f.of(t, a), f.of(t, b)); c != 0 {
+	slices.SortStableFunc(found, func(a, b candidate) int {
+		for _, i := range o.sort {
+			if c := filter.Compare(a.values[i], b.values[i]); c != 0 {
 				return c
 			}
 		}
 		return 0
 	})
+	chosen := make([]*record, len(found))
+	for i, c := range found {
+		chosen[i] = c.rec
+	}
 	if o.reverse {
 		slices.Reverse(chosen)
 	}
@@ -141,6 +169,16 @@ func (o listOptions) choose(t *tx, recs []*record) []*record {
 		chosen = chosen[:min(o.limit, len(chosen))]
 	}
 	return chosen
+}
+
+// wants reports whether every filter holds for an object with these values.
+func (o listOptions) wants(values [][]byte) bool {
+	for _, f := range o.filters {
+		if !slices.ContainsFunc(f.any, func(c filter.Condition) bool { return c.Holds(values[f.field]) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // write writes the objects. Secure params stay sealed where p may not open them.

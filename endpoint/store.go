@@ -72,6 +72,18 @@ func (s *store) view(fn func(*tx) error) error {
 	return fn(&tx{s: s, readOnly: true})
 }
 
+// snapshot returns a transaction on the store as it is now, which later changes do
+// not touch: for what takes long, without the lock.
+func (s *store) snapshot() *tx {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	objects := make(map[string]map[string]*record, len(s.objects))
+	for prefix, all := range s.objects {
+		objects[prefix] = maps.Clone(all)
+	}
+	return &tx{s: &store{compat313: s.compat313, life: s.life, version: s.version, schemas: s.schemas, objects: objects}, readOnly: true}
+}
+
 // update runs fn and commits what it staged, all of it or, if fn returns an
 // error or the changes cannot be saved, nothing. principal is recorded in the
 // change events.

@@ -14,7 +14,7 @@ import (
 )
 
 // tx is one transaction. It is valid only inside the function given to view or
-// update, and sees its own changes.
+// update, unless it is one of a snapshot, and sees its own changes.
 type tx struct {
 	s         *store
 	principal string

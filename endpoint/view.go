@@ -14,10 +14,10 @@ import (
 
 // viewOptions says how much of an object a client wants to see.
 type viewOptions struct {
-	aggregate bool     // inherited params as well
-	decode    bool     // the values of secure params instead of the sealed ones
-	slim      []string // leave the contents of these members out
-	only      []string // just these params
+	aggregate bool            // inherited params as well
+	decode    bool            // the values of secure params instead of the sealed ones
+	slim      []string        // leave the contents of these members out
+	only      map[string]bool // just these params, unless nil
 }
 
 // parseView reads the options from a query.
@@ -32,7 +32,12 @@ func (s *Server) parseView(q url.Values) (o viewOptions, err error) {
 		o.slim = append(o.slim, split(v)...)
 	}
 	for _, v := range q["params"] {
-		o.only = append(o.only, split(v)...)
+		if o.only == nil {
+			o.only = map[string]bool{}
+		}
+		for _, name := range split(v) {
+			o.only[name] = true
+		}
 	}
 	return o, nil
 }
@@ -99,7 +104,7 @@ func (o viewOptions) params(t *tx, rec *record) (json.RawMessage, error) {
 	out := new(bytes.Buffer)
 	for _, layer := range layers {
 		err := rawjson.Each(layer.params, func(name string, value []byte) {
-			if seen[name] || o.only != nil && !slices.Contains(o.only, name) {
+			if seen[name] || o.only != nil && !o.only[name] {
 				return
 			}
 			seen[name] = true
@@ -162,14 +167,23 @@ func (o viewOptions) param(t *tx, rec *record, name string) (json.RawMessage, bo
 			return value, true
 		}
 	}
-	decl := t.record("params", name)
-	if !o.aggregate || decl == nil {
+	if !o.aggregate {
 		return nil, false
+	}
+	value := t.defaultOf(name)
+	return value, value != nil
+}
+
+// defaultOf returns the default of a param's declaration, nil if there is none.
+func (t *tx) defaultOf(name string) json.RawMessage {
+	decl := t.record("params", name)
+	if decl == nil {
+		return nil
 	}
 	v, ok := decl.head.(*models.Param).DefaultValue()
 	if !ok {
-		return nil, false
+		return nil
 	}
-	raw, err := json.Marshal(v)
-	return raw, err == nil
+	raw, _ := json.Marshal(v) // it came as JSON
+	return raw
 }

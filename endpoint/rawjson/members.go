@@ -48,6 +48,15 @@ func Lookup(raw []byte, name string) (value []byte) {
 	return value
 }
 
+// Pick sets the values of those members of the object raw that wanted has keys for.
+func Pick(raw []byte, wanted map[string][]byte) {
+	_ = Each(raw, func(name string, value []byte) {
+		if _, ok := wanted[name]; ok {
+			wanted[name] = value
+		}
+	})
+}
+
 // Each calls fn for every member of the object raw, with the value as it stands in
 // raw. It returns an error if raw is no object.
 func Each(raw []byte, fn func(name string, value []byte)) error {
