@@ -17,12 +17,29 @@ import (
 type event = change
 
 // spec is one registration: which types, actions and keys of events to send.
-// Each part is "*" or a comma list, in which \1 means a dot, \2 a comma and \3
-// a star. With a filter, it must hold for the event as well.
+// With a filter, it must hold for the event as well.
 type spec struct {
-	typ, action, key string
+	typ, action, key nameList
 	filter           *filter.Event
 }
+
+// nameList is a part of a registration: a comma list, in which \1 means a dot, \2 a
+// comma and \3 a star. It is nil for "*", which is everything. It is read once, since
+// every event is looked up in it while the store waits.
+type nameList map[string]bool
+
+func parseNames(list string) nameList {
+	if list == "*" {
+		return nil
+	}
+	l := nameList{}
+	for _, name := range strings.Split(list, ",") {
+		l[api.UnescapedValue(strings.TrimSpace(name))] = true
+	}
+	return l
+}
+
+func (l nameList) has(name string) bool { return l == nil || l[name] }
 
 // specForm is what clients are told of the form of a registration.
 const specForm = "TYPE.ACTION.KEY or TYPE.ACTION.KEY.FILTER"
@@ -43,7 +60,7 @@ func parseSpec(text string, compat313 bool) (sp spec, err error) {
 			return sp, fmt.Errorf("expected %s, found an empty part", specForm)
 		}
 	}
-	sp = spec{typ: parts[0], action: parts[1], key: parts[2]}
+	sp = spec{typ: parseNames(parts[0]), action: parseNames(parts[1]), key: parseNames(parts[2])}
 	if len(parts) == 4 {
 		wanted, err := filter.ParseEvent(parts[3])
 		sp.filter = &wanted
@@ -55,11 +72,7 @@ func parseSpec(text string, compat313 bool) (sp spec, err error) {
 // names reports whether the registration is for the type, action and key of an
 // event.
 func (sp spec) names(e *event) bool {
-	return inList(e.Type, sp.typ) && inList(e.Action, sp.action) && inList(e.Key, sp.key)
-}
-
-func inList(value, list string) bool {
-	return list == "*" || api.ValueInList(value, list)
+	return sp.typ.has(e.Type) && sp.action.has(e.Action) && sp.key.has(e.Key)
 }
 
 // hub hands events to the websocket sessions that want and may see them.

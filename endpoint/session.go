@@ -24,6 +24,7 @@ const (
 	wsReadLimit3 = 512      // likewise, in 3.13
 	wsMaxSpecs   = 1024     // registrations of one session
 	wsMaxFilters = 64       // of these, with a filter
+	wsMaxText    = 64 << 10 // bytes of these
 
 	tooSlow = "events are read too slowly"
 
@@ -294,14 +295,19 @@ func (ss *session) register(text string) error {
 	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	filters := 0
-	for _, other := range ss.specs {
-		if other.filter != nil {
+	if _, again := ss.specs[text]; again {
+		return nil
+	}
+	filters, size := 0, len(text)
+	for other, sp := range ss.specs {
+		size += len(other)
+		if sp.filter != nil {
 			filters++
 		}
 	}
-	if len(ss.specs) >= wsMaxSpecs || sp.filter != nil && filters >= wsMaxFilters {
-		return fmt.Errorf("expected at most %d registrations on one socket, %d of them with a filter", wsMaxSpecs, wsMaxFilters)
+	if len(ss.specs) >= wsMaxSpecs || size > wsMaxText || sp.filter != nil && filters >= wsMaxFilters {
+		return fmt.Errorf("expected at most %d registrations of %d bytes together on one socket, %d of them with a filter",
+			wsMaxSpecs, wsMaxText, wsMaxFilters)
 	}
 	ss.specs[text] = sp
 	return nil

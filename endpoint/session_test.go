@@ -12,6 +12,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/hashicorp/go-hclog"
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint/pattern"
 )
 
 // patient gives close frames all the time that a busy machine may need.
@@ -300,6 +302,59 @@ func TestFilterRegistrationsAreBounded(t *testing.T) {
 		if _, e := k.hear(); e.Action != want {
 			t.Fatalf("registration %d: got %+v", i, e)
 		}
+	}
+}
+
+// Every event is compared with the registrations, while the store waits.
+func TestRegistrationsOfASessionAreBoundedTogether(t *testing.T) {
+	s, _ := workServer(t, "")
+	k := s.dial(t, userToken(t, s))
+	long := strings.Repeat("x", wsMaxText/8)
+	for i := range 9 {
+		spec := "register profiles.*.k" + string(rune('0'+i)) + "," + long
+		want := "register"
+		if i >= 7 {
+			want = "error"
+		}
+		k.say(spec)
+		if _, e := k.hear(); e.Action != want {
+			t.Fatalf("registration %d: got %s, want %s", i, e.Action, want)
+		}
+	}
+	k.say("register profiles.*.k0," + long) // as before
+	k.expect("websocket.register.profiles.*.k0," + long)
+	k.say("deregister profiles.*.k0," + long)
+	k.expect("websocket.deregister.profiles.*.k0," + long)
+	k.say("register profiles.create, update.a\\1b,c\\2d")
+	k.expect("websocket.register.profiles.create, update.a\\1b,c\\2d")
+	for _, key := range []string{"ab", "a.b", "c,d", "c", "k1"} {
+		s.hub.publish(event{Type: "profiles", Action: "update", Key: key})
+	}
+	k.expect("profiles.update.a.b", "profiles.update.c,d", "profiles.update.k1")
+}
+
+// A filter that is being matched is not interrupted, so it must end soon by itself.
+func TestServeDoesNotWaitForACostlyFilter(t *testing.T) {
+	s, stop := workServer(t, "")
+	k := s.dial(t, userToken(t, s))
+	costly := func(n int) string { return `profiles.*.*.Note=Re("` + strings.Repeat("a?", n) + `b$")` }
+	most := pattern.MaxSize/2 - 10
+	k.say("register " + costly(most+20))
+	if _, e := k.hear(); e.Action != "error" {
+		t.Fatalf("a filter that is too big: got %s", e.Action)
+	}
+	k.say("register " + costly(most))
+	k.expect("websocket.register." + costly(most))
+	for _, n := range []int{pattern.MaxSteps/pattern.MaxSize - 1000, maxBody} {
+		note, _ := json.Marshal(map[string]string{"Note": strings.Repeat("a", n)})
+		s.hub.publish(event{Type: "profiles", Action: "update", Key: "aa", Object: note})
+	}
+	ended := make(chan struct{})
+	go func() { stop(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Error("Serve waits for a filter")
 	}
 }
 

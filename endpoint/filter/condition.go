@@ -9,6 +9,7 @@ import (
 
 	"gitlab.com/rackn/jp"
 
+	"muster/endpoint/pattern"
 	"muster/endpoint/rawjson"
 )
 
@@ -27,7 +28,7 @@ const (
 type Condition struct {
 	op   string
 	args []string
-	re   *regexp.Regexp
+	re   *pattern.Pattern
 }
 
 var callPattern = regexp.MustCompile(`(?s)^(Eq|Ne|Lt|Lte|Gt|Gte|Re|Between|Except|In|Nin)\((.*)\)$`)
@@ -48,10 +49,7 @@ func Parse(kind Kind, v string) (c Condition, err error) {
 			return c, bad
 		}
 	case "Re":
-		if !modestRegexp(c.args[0]) {
-			return c, bad
-		}
-		if c.re, err = regexp.Compile(c.args[0]); err != nil {
+		if c.re, err = pattern.Compile(c.args[0]); err != nil {
 			return c, bad
 		}
 		return c, nil
@@ -88,7 +86,7 @@ func (c Condition) Holds(value []byte) bool {
 	with := func(arg string) (int, bool) { return compareText(value, arg) }
 	switch c.op {
 	case "Re":
-		return c.re.MatchString(rawjson.Unquote(value))
+		return c.re.Match(rawjson.Unquote(value))
 	case "In":
 		return slices.ContainsFunc(c.args, func(arg string) bool { n, ok := with(arg); return ok && n == 0 })
 	case "Between":

@@ -5,7 +5,9 @@
 // the filter of an event registration. Compare orders values, for sorting.
 //
 // What it guarantees: reading a condition costs little, whatever regular expression
-// and however many terms it has, and no condition can panic. Ne, Nin and Except are
+// and however many terms it has, and no condition can panic. Expressions are bounded
+// (see package pattern): one that is too big is refused, a value that is too long for
+// it does not match, and the filter of an event that is too long does not hold. Ne, Nin and Except are
 // the complements of Eq, In and Between, also where there is no value.
 //
 // What it does not do: it finds no fields and no params, which needs the objects and
