@@ -58,6 +58,9 @@
 // without the claim is empty and an object is 404. What DRP 4 does then is not
 // known, and neither is whether its long poll differs from this one.
 //
+// Filters of lists refuse values that cannot be of the type of an index or declared
+// param. Of an object that lacks it, Ne, Nin and Except are true and all else false.
+//
 // Event registrations may have a filter, as on DRP 4; with "3.13" a dot after the
 // second one belongs to the key, and a command has 512 bytes at most. All writes are
 // update events: there is no save. Server logs are not events.

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"strings"
 
+	"gitlab.com/rackn/provision/v4/models"
+
 	"muster/endpoint/filter"
 	"muster/endpoint/rawjson"
 )
@@ -43,12 +45,25 @@ func (t *tx) field(prefix, name string) (field, error) {
 		return field{filter.Text, inMeta, key}, nil
 	}
 	if key, ok := strings.CutPrefix(name, "Params."); ok {
-		return field{filter.Any, inParams, key}, nil
+		return field{t.paramKind(key), inParams, key}, nil
 	}
 	if t.record("params", name) != nil {
-		return field{filter.Any, inParams, name}, nil
+		return field{t.paramKind(name), inParams, name}, nil
 	}
 	return field{}, notAcceptable("Filter not found: " + name)
+}
+
+// paramKind is the kind of a param by the type in the schema of its declaration.
+func (t *tx) paramKind(name string) filter.Kind {
+	if decl := t.record("params", name); decl != nil {
+		switch paramIndex(decl.head.(*models.Param)).Type {
+		case "integer", "number":
+			return filter.Number
+		case "boolean":
+			return filter.Boolean
+		}
+	}
+	return filter.Any
 }
 
 // values returns the JSON of an object's fields, nil for those that it lacks. It

@@ -68,11 +68,11 @@ func addIndexes(found map[string]index, t reflect.Type) {
 func indexOf(t reflect.Type) (index, bool) {
 	switch t {
 	case reflect.TypeFor[puuid.UUID]():
-		return index{kind: filter.Text, typ: "UUID"}, true
+		return index{kind: filter.UUID, typ: "UUID"}, true
 	case reflect.TypeFor[net.IP]():
-		return index{kind: filter.Text, typ: "IP Address"}, true
+		return index{kind: filter.IP, typ: "IP Address"}, true
 	case reflect.TypeFor[time.Time]():
-		return index{kind: filter.Text, typ: "date"}, true
+		return index{kind: filter.Time, typ: "date"}, true
 	case reflect.TypeFor[[]string]():
 		return index{kind: filter.Text, typ: "list"}, true
 	}
@@ -92,7 +92,7 @@ func (s *store) indexes(prefix string) map[string]models.Index {
 	res := map[string]models.Index{}
 	for name, idx := range indexes()[prefix] {
 		if !s.lacks(prefix, name) {
-			res[name] = models.Index{Type: idx.typ, Unique: idx.unique, Unordered: idx.typ == "list", Regex: idx.kind == filter.Text}
+			res[name] = models.Index{Type: idx.typ, Unique: idx.unique, Unordered: idx.typ == "list", Regex: idx.kind != filter.Number && idx.kind != filter.Boolean}
 		}
 	}
 	return res

@@ -115,7 +115,7 @@ func (s *Server) parseList(t *tx, prefix string, q url.Values) (o listOptions, e
 		for _, v := range values {
 			c, err := filter.Parse(f.kind, v)
 			if err != nil {
-				return o, notAcceptable(err.Error())
+				return o, notAcceptable("Invalid value for " + name + ": " + err.Error())
 			}
 			wanted.any = append(wanted.any, c)
 		}
@@ -131,7 +131,7 @@ func count(q url.Values, name string, unset int) (int, error) {
 	}
 	n, err := strconv.Atoi(q.Get(name))
 	if err != nil || n < 0 {
-		return 0, notAcceptable("Invalid value for " + name)
+		return 0, notAcceptable("Invalid value for " + name + ": expected a number, 0 or more")
 	}
 	return n, nil
 }

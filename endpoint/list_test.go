@@ -21,7 +21,7 @@ func plantMany(c caller) {
 	c.must("POST", "/params", `{"Name":"size","Schema":{"type":"number","default":5}}`)
 	c.must("POST", "/params", `{"Name":"cluster/leader","Schema":{"type":"boolean","default":false}}`)
 	for _, body := range []string{
-		`{"Name":"n1","Profiles":["c1"],"Address":"10.0.0.1","Params":{"size":4,"cluster/leader":true,"free":"x"}}`,
+		`{"Name":"n1","Uuid":"aaaaaaaa-0000-4000-8000-00000000000a","Profiles":["c1"],"Address":"10.0.0.1","Params":{"size":4,"cluster/leader":true,"free":"x"}}`,
 		`{"Name":"n2","Profiles":["c1","c2"],"Address":"10.0.0.2","Params":{"size":10}}`,
 		`{"Name":"n3","Profiles":["c2"],"Meta":{"zone":"a"},"Params":{"size":9.5,"cluster/leader":false}}`,
 		`{"Name":"n4","Profiles":["c1"]}`,
@@ -99,6 +99,18 @@ func TestListFilters(t *testing.T) {
 		{"free=x", bad},
 		{"Profile=c1", bad},
 		{"CurrentTask=Gt(x)", bad},
+		{"Address=", "n3 n4"},
+		{"Address=Ne()", "n1 n2"},
+		{"Address=Gt(10.0.0.1)", "n2"},
+		{"Address=Lt(10.0.0.10)", "n1 n2 n3 n4"},
+		{"Address=::ffff:10.0.0.2", "n2"},
+		{"CurrentJob=", "n1 n2 n3 n4"},
+		{"Uuid=Eq(AAAAAAAA-0000-4000-8000-00000000000A)", "n1"},
+		{"Uuid=In(,aaaaaaaa-0000-4000-8000-00000000000a)", "n1"},
+		{"Uuid=Ne(AAAAAAAA-0000-4000-8000-00000000000A)", "n2 n3 n4"},
+		{"CreatedAt=Gt(2020-01-01)", "n1 n2 n3 n4"},
+		{"CreatedAt=Between(2020-01-01T01:02:03+01:00,2020-01-02)", ""},
+		{"cluster/leader=Ne(true)", "n2 n3 n4"},
 		{"sort=Name&reverse=true", "n4 n3 n2 n1"},
 		{"sort=Name&reverse", "n4 n3 n2 n1"},
 		{"sort=size", "n4 n1 n3 n2"},
@@ -120,6 +132,40 @@ func TestListFilters(t *testing.T) {
 		}
 		if got := names(c, escapeQuery(query)); got != row.want {
 			t.Errorf("%s finds %q, want %q", row.query, got, row.want)
+		}
+	}
+}
+
+// What cannot be a value of a field is refused, by its name and what was expected.
+func TestBadFilterValuesAreNamed(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	plantMany(c)
+	c.must("POST", "/params", `{"Name":"int","Schema":{"type":"integer"}}`)
+	expected := map[string]string{
+		"Runnable": "true or false", "cluster/leader": "true or false", "Params.cluster/leader": "true or false",
+		"CurrentTask": "a number", "size": "a number", "int": "a number", "Params.int": "a number",
+		"Uuid": "a UUID, or nothing", "CurrentJob": "a UUID, or nothing", "Address": "an IP address, or nothing",
+		"CreatedAt": "a time such as 2006-01-02T15:04:05Z, or a date",
+	}
+	for name, want := range expected {
+		want = "Invalid value for " + name + ": expected " + want
+		for _, value := range []string{"nonsense", "Eq(nonsense)", "Ne(NaN)", "Lt(x)", "Gte(x)", "In(x,y)", "Nin(x)", "Between(x,y)", "Except(x,y)"} {
+			got := c.do("GET", "/machines?"+escapeQuery(name+"="+value), "")
+			if got.status != 406 || got.fault(t).Messages[0] != want {
+				t.Errorf("%s=%s: got %d %s, want %s", name, value, got.status, got.body, want)
+			}
+		}
+	}
+	for query, want := range map[string]string{
+		"Name=Re(()":         "Invalid value for Name: expected a regular expression of at most 1000 instructions",
+		"Name=Between(a)":    "Invalid value for Name: expected two values, as in Between(low,high)",
+		"Runnable=":          "Invalid value for Runnable: expected true or false",
+		"limit=-1":           "Invalid value for limit: expected a number, 0 or more",
+		"reverse=maybe":      "Invalid value for reverse: expected true or false",
+		"Runnable=In(true,)": "Invalid value for Runnable: expected true or false",
+	} {
+		if got := c.do("GET", "/machines?"+escapeQuery(query), ""); got.status != 406 || got.fault(t).Messages[0] != want {
+			t.Errorf("%s: got %d %s, want %s", query, got.status, got.body, want)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func flag(q url.Values, name string) (bool, error) {
 	}
 	on, err := strconv.ParseBool(v)
 	if err != nil {
-		return false, notAcceptable("Invalid value for " + name)
+		return false, notAcceptable("Invalid value for " + name + ": expected true or false")
 	}
 	return on, nil
 }

@@ -1,10 +1,9 @@
 package filter
 
 import (
-	"errors"
+	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gitlab.com/rackn/jp"
@@ -16,16 +15,20 @@ import (
 // Kind is what the values of a field are.
 type Kind int
 
-// The kinds of fields. Of a Number or Boolean, conditions must be about one too.
+// The kinds of fields.
 const (
 	Text Kind = iota
 	Number
 	Boolean
+	UUID // or nothing, which is an empty text
+	IP   // likewise
+	Time
 	Any // JSON
 )
 
 // Condition is one comparison, such as Ne(x). It is safe for concurrent use.
 type Condition struct {
+	kind Kind
 	op   string
 	args []string
 	re   *pattern.Pattern
@@ -34,31 +37,29 @@ type Condition struct {
 var callPattern = regexp.MustCompile(`(?s)^(Eq|Ne|Lt|Lte|Gt|Gte|Re|Between|Except|In|Nin)\((.*)\)$`)
 
 // Parse reads a value of a list's query for a field of some kind. What is not a call
-// of a known function is compared literally. An error is worded as DRP words it.
+// of a known function is compared literally. An error says what was expected, and
+// does not repeat the value.
 func Parse(kind Kind, v string) (c Condition, err error) {
-	c = Condition{op: "Eq", args: []string{v}}
+	c = Condition{kind: kind, op: "Eq", args: []string{v}}
 	if m := callPattern.FindStringSubmatch(v); m != nil {
 		c.op, c.args = m[1], []string{m[2]}
 	}
-	bad := errors.New("Invalid filter value: " + c.op)
 	switch c.op {
 	case "In", "Nin":
 		c.args = strings.Split(c.args[0], ",")
 	case "Between", "Except":
 		if c.args = strings.Split(c.args[0], ","); len(c.args) != 2 {
-			return c, bad
+			return c, fmt.Errorf("expected two values, as in %s(low,high)", c.op)
 		}
 	case "Re":
 		if c.re, err = pattern.Compile(c.args[0]); err != nil {
-			return c, bad
+			return c, fmt.Errorf("expected a regular expression of at most %d instructions", pattern.MaxSize)
 		}
 		return c, nil
 	}
-	for _, arg := range c.args {
-		_, notBool := strconv.ParseBool(arg)
-		_, notNumber := strconv.ParseFloat(arg, 64)
-		if kind == Boolean && notBool != nil || kind == Number && notNumber != nil {
-			return c, bad
+	for i, arg := range c.args {
+		if c.args[i], err = kind.canonical(arg); err != nil {
+			return c, err
 		}
 	}
 	return c, nil
@@ -68,7 +69,7 @@ func Parse(kind Kind, v string) (c Condition, err error) {
 // object lacks the field. Ne, Nin and Except are the complements of Eq, In and
 // Between.
 func (c Condition) Holds(value []byte) bool {
-	is := func(op string) bool { return Condition{op: op, args: c.args}.Holds(value) }
+	is := func(op string) bool { return Condition{kind: c.kind, op: op, args: c.args}.Holds(value) }
 	switch c.op {
 	case "Ne":
 		return !is("Eq")
@@ -83,7 +84,7 @@ func (c Condition) Holds(value []byte) bool {
 	if value[0] == '[' {
 		return c.holdsForList(value)
 	}
-	with := func(arg string) (int, bool) { return compareText(value, arg) }
+	with := func(arg string) (int, bool) { return c.kind.compare(value, arg) }
 	switch c.op {
 	case "Re":
 		return c.re.Match(rawjson.Unquote(value))
@@ -112,7 +113,7 @@ func (c Condition) holdsForList(list []byte) bool {
 		return has(c)
 	}
 	for _, arg := range strings.Split(c.args[0], ",") {
-		if !has(Condition{op: "Eq", args: []string{arg}}) {
+		if !has(Condition{kind: c.kind, op: "Eq", args: []string{arg}}) {
 			return false
 		}
 	}
