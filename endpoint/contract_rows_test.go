@@ -95,6 +95,7 @@ var contract = []struct {
 		{"look-ups such as `Name:foo`", "by every unique index", "TestLookUpsByUniqueIndexes"},
 		{"name rules", "those of upstream's models", "TestErrorsOfObjects"},
 		{"POST /clusters 201", "a machine with the role cluster, and a profile of its name (4.8+)", "TestClusterIsAMachineWithAProfile"},
+		{"params and profiles of a new cluster", "go to the profile made with it, but for those with Meta no-cluster", "TestNewClusterSharesItsParams"},
 		{"GET /resource_brokers 200", "as clusters, with the role resource-broker", "TestObjectsOfEveryTypeCanBeListed"},
 		{"GET /{type}/{key}/token?ttl 200", "of machines, clusters and brokers", "TestClusterIsChanged"},
 		{"GET /{type}/{key}/actions 200", "none: there are no plugins", "TestThereAreNoPlugins"},

@@ -48,8 +48,10 @@
 //
 // Clusters and resource brokers are machines: GET /machines lists them too, and
 // Meta machine-role tells them apart. Making one makes a profile of the same name,
-// or adds the one that is there; only a profile that was made goes with it, and only
-// if nobody else carries it.
+// or adds the one that is there. A profile that is made gets the params and profiles
+// that the new cluster was sent with, but for those whose Meta has no-cluster "true";
+// beyond that, what DRP 4 moves and when is not known. Only a profile that was made
+// goes with its cluster, and only if nobody else carries it.
 //
 // With Config.Compat "3.13" it behaves as the last public DRP server does: no
 // ETag and no long poll, no machine token route, no WorkflowComplete and other

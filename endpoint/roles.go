@@ -169,14 +169,15 @@ func madeFor(profile *record, uuid string) bool {
 	return profile.head.(*models.Profile).Meta[groupField] == uuid
 }
 
-// create answers POST. A profile of the same name is made and added; one that
-// exists already is added as it is, and stays when the cluster goes.
+// create answers POST. A profile of the same name is made from the params and
+// profiles of the body, and added; one that exists already is added as it is, and
+// stays when the cluster goes.
 func (ro role) create(w http.ResponseWriter, r *http.Request, p *principal) error {
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
 	}
-	head, _, err := decode("machines", body)
+	head, params, err := decode("machines", body)
 	if err != nil {
 		return badRequest(err.Error())
 	}
@@ -194,9 +195,7 @@ func (ro role) create(w http.ResponseWriter, r *http.Request, p *principal) erro
 			return &models.Error{Model: ro.prefix, Key: m.Key(), Type: "CREATE", Code: http.StatusConflict, Messages: []string{"already exists"}}
 		}
 		if t.record("profiles", m.Name) == nil {
-			group := &models.Profile{Name: m.Name}
-			group.Meta = models.Meta{groupField: m.Key()}
-			if err := t.put(group); err != nil {
+			if body, err = t.makeGroup(m, body, params); err != nil {
 				return err
 			}
 		}

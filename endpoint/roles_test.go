@@ -1,8 +1,10 @@
 package endpoint_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,6 +124,50 @@ func TestGroupParamsAreThoseOfTheProfile(t *testing.T) {
 	as.must("GET", "/clusters/"+made.Key()+"/group/pubkey", "")
 	if got := as.do("GET", "/clusters/none/group/params", ""); got.status != http.StatusNotFound {
 		t.Errorf("no cluster: got %d", got.status)
+	}
+}
+
+// What a cluster is made with is for its members, unless it is said to be its own,
+// or the profile is somebody's already.
+func TestNewClusterSharesItsParams(t *testing.T) {
+	c := asAdmin(t, start(t, ""))
+	c.must("POST", "/params", `{"Name":"own","Meta":{"no-cluster":"true"}}`)
+	c.must("POST", "/params", `{"Name":"password","Secure":true,"Schema":{"type":"string"}}`)
+	c.must("POST", "/profiles", `{"Name":"mine","Meta":{"no-cluster":"true"}}`)
+	c.must("POST", "/profiles", `{"Name":"base","Params":{"from/base":1}}`)
+	c.must("POST", "/profiles", `{"Name":"old","Params":{"was":1}}`)
+	const sent = `"Profiles":["base","mine"],"Params":{"own":1,"free":12345678901234567890,"password":"x"}}`
+	for _, row := range []struct{ prefix, name, own, profiles, shared, nested string }{
+		{"clusters", "new", `{"own":1}`, "mine new", `{"free":12345678901234567890,"password":"x"}`, "base"},
+		{"resource_brokers", "broker", `{"own":1}`, "mine broker", `{"free":12345678901234567890,"password":"x"}`, "base"},
+		{"clusters", "old", `{"own":1,"free":12345678901234567890,"password":"x"}`, "base mine old", `{"was":1}`, ""},
+	} {
+		var made models.Machine
+		body := c.must("POST", "/"+row.prefix, `{"Name":"`+row.name+`",`+sent).body
+		if err := json.Unmarshal([]byte(body), &made); err != nil || strings.Join(made.Profiles, " ") != row.profiles {
+			t.Errorf("%s: profiles are %v, want %s, %v", row.name, made.Profiles, row.profiles, err)
+		}
+		one := "/" + row.prefix + "/" + made.Key()
+		if got := c.must("GET", one+"/params?decode=true", "").body; got != row.own {
+			t.Errorf("%s: its own params are %s, want %s", row.name, got, row.own)
+		}
+		if got := c.must("GET", one+"/group/params?decode=true", "").body; got != row.shared {
+			t.Errorf("%s: shared params are %s, want %s", row.name, got, row.shared)
+		}
+		var profile models.Profile
+		body = c.must("GET", "/profiles/"+row.name, "").body
+		if err := json.Unmarshal([]byte(body), &profile); err != nil || strings.Join(profile.Profiles, " ") != row.nested || strings.Contains(body, `"x"`) {
+			t.Errorf("%s: got profile %s, want profiles %s, %v", row.name, body, row.nested, err)
+		}
+	}
+	if got := c.must("GET", "/clusters/Name:new/params/from/base?aggregate=true", "").body; got != "1" {
+		t.Errorf("inherited through the profile: got %s", got)
+	}
+	if got := c.do("POST", "/clusters", `{"Name":"bad","Profiles":["none"]}`); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("unknown profile: got %d %s", got.status, got.body)
+	}
+	if got := c.do("GET", "/profiles/bad", ""); got.status != http.StatusNotFound {
+		t.Errorf("the refused cluster left a profile: %d", got.status)
 	}
 }
 
