@@ -143,6 +143,17 @@ func (s *Server) controlMux() *http.ServeMux {
 		}
 		return struct{}{}, s.Clear(id)
 	})
+	handle("POST /v1/known", func(r *http.Request) (any, error) {
+		var b expireBody
+		if err := readControl(r, &b); err != nil {
+			return nil, err
+		}
+		who, err := parsePrincipal(b.Principal)
+		if err == nil {
+			_, err = who.key(s)
+		}
+		return struct{}{}, err
+	})
 	handle("POST /v1/expire", func(r *http.Request) (any, error) {
 		var b expireBody
 		if err := readControl(r, &b); err != nil {
@@ -170,7 +181,10 @@ func (s *Server) controlMux() *http.ServeMux {
 		if err != nil {
 			return nil, err
 		}
-		b.Token, err = s.ProfileToken(s.carrier(b.Machine, b.Profile), b.Profile, ttl)
+		if b.Machine, err = s.carrier(b.Machine, b.Profile); err != nil {
+			return nil, err
+		}
+		b.Token, err = s.ProfileToken(b.Machine, b.Profile, ttl)
 		return tokenBody{Token: b.Token}, err
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeError(w, r, noRoute()) })
@@ -178,21 +192,25 @@ func (s *Server) controlMux() *http.ServeMux {
 }
 
 // carrier returns the UUID of the machine that is named by it or by its name, or,
-// if none is named, of one that carries the profile.
-func (s *Server) carrier(machine, profile string) string {
+// if none is named, of one that carries the profile. It returns ErrTokenNotAllowed
+// if there is none, and says why.
+func (s *Server) carrier(machine, profile string) (string, error) {
 	if machine != "" {
-		return s.machineKey(machine)
+		return s.machineKey(machine), nil
 	}
-	_ = s.store.view(func(t *tx) error {
+	err := s.store.view(func(t *tx) error {
+		if t.record("profiles", profile) == nil {
+			return fmt.Errorf("%w: there is no profile %q", ErrTokenNotAllowed, profile)
+		}
 		for _, rec := range t.records("machines") {
 			if slices.Contains(rec.head.(*models.Machine).Profiles, profile) {
 				machine = rec.key
-				break
+				return nil
 			}
 		}
-		return nil
+		return fmt.Errorf("%w: no machine carries the profile %q", ErrTokenNotAllowed, profile)
 	})
-	return machine
+	return machine, err
 }
 
 func wireFault(f Fault) faultBody {

@@ -59,6 +59,12 @@ func (c Control) Clear(ctx context.Context, id int) error {
 // ClearAll is Server.ClearAll.
 func (c Control) ClearAll(ctx context.Context) error { return c.do(ctx, "DELETE", "faults", nil, nil) }
 
+// Known returns ErrFault unless there is the principal that a fault is meant for. One
+// may also be injected for who is yet to come.
+func (c Control) Known(ctx context.Context, principal string) error {
+	return c.do(ctx, "POST", "known", expireBody{principal}, nil)
+}
+
 // ExpireTokens is Server.ExpireTokens.
 func (c Control) ExpireTokens(ctx context.Context, principal string) error {
 	return c.do(ctx, "POST", "expire", expireBody{principal}, nil)

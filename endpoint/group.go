@@ -16,15 +16,16 @@ const outsideField = "no-cluster"
 
 // makeGroup makes the profile of a new cluster or resource broker m, which has the
 // JSON body with these params, and returns the body without what is in the profile
-// now: members inherit that.
-func (t *tx) makeGroup(m *models.Machine, body, params []byte) ([]byte, error) {
+// now: members inherit that. Profiles that p may not read stay on the cluster, as
+// mayInherit wants it.
+func (t *tx) makeGroup(p *principal, m *models.Machine, body, params []byte) ([]byte, error) {
 	group := &models.Profile{Name: m.Name}
 	group.Fill()
 	group.Meta[groupField] = m.Key()
 	kept := []string{}
 	for _, name := range m.Profiles {
 		// What is not there stays for the check of the machine to refuse.
-		if rec := t.record("profiles", name); rec == nil || outside(rec.head.(*models.Profile).Meta) {
+		if rec := t.record("profiles", name); rec == nil || outside(rec.head.(*models.Profile).Meta) || !p.can("profiles", "get", name) {
 			kept = append(kept, name)
 		} else if !slices.Contains(group.Profiles, name) {
 			group.Profiles = append(group.Profiles, name)

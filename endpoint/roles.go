@@ -195,7 +195,7 @@ func (ro role) create(w http.ResponseWriter, r *http.Request, p *principal) erro
 			return &models.Error{Model: ro.prefix, Key: m.Key(), Type: "CREATE", Code: http.StatusConflict, Messages: []string{"already exists"}}
 		}
 		if t.record("profiles", m.Name) == nil {
-			if body, err = t.makeGroup(m, body, params); err != nil {
+			if body, err = t.makeGroup(p, m, body, params); err != nil {
 				return err
 			}
 		}

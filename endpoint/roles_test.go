@@ -235,6 +235,9 @@ func TestClaimForClusters(t *testing.T) {
 	if got := keeper.do("POST", "/clusters", `{"Name":"green"}`); got.status != http.StatusCreated {
 		t.Errorf("create: got %d %s", got.status, got.body)
 	}
+	if got := keeper.do("POST", "/clusters", `{"Name":"red","Profiles":["blue"]}`); !strings.Contains(got.body, `"Profiles":["blue","red"]`) {
+		t.Errorf("a profile that the claim does not reach: got %d %s", got.status, got.body)
+	}
 	if got := keeper.do("POST", "/resource_brokers", `{"Name":"cloud"}`); got.status != http.StatusForbidden {
 		t.Errorf("create a broker: got %d", got.status)
 	}

@@ -20,7 +20,7 @@ type MachineState struct {
 	Workflow string   `json:"workflow"`
 	Task     int      `json:"task"` // tasks that are done
 	Tasks    int      `json:"tasks"`
-	State    string   `json:"state"` // idle, running, complete, failed or stopped
+	State    string   `json:"state"` // idle, running, complete, failed, stopped or removed
 	Profiles []string `json:"profiles"`
 }
 
@@ -77,8 +77,12 @@ func (o *Operator) RemoveMachine(ctx context.Context, machine string) (MachineSt
 	if err != nil {
 		return MachineState{}, err
 	}
-	_, err = o.do(ctx, http.MethodDelete, "machines/"+m.Key(), nil, nil)
-	return stateOf(m), err
+	if _, err := o.do(ctx, http.MethodDelete, "machines/"+m.Key(), nil, nil); err != nil {
+		return stateOf(m), fmt.Errorf("machine %s: %w", m.Name, err)
+	}
+	s := stateOf(m)
+	s.State = "removed"
+	return s, nil
 }
 
 // EnsureProfile makes a profile unless it is there. What it makes is fit for a
@@ -89,6 +93,12 @@ func (o *Operator) EnsureProfile(ctx context.Context, name string) (made bool, e
 	p.Fill()
 	p.SetParams(map[string]any{profile.ParamProfile: name})
 	return o.ensure(ctx, p)
+}
+
+// RemoveProfile deletes a profile that no machine carries.
+func (o *Operator) RemoveProfile(ctx context.Context, name string) error {
+	_, err := o.do(ctx, http.MethodDelete, "profiles/"+url.PathEscape(name), nil, nil)
+	return err
 }
 
 // ensure makes an object unless one with its key is there.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -56,7 +57,8 @@ func newFaultAdd() *cobra.Command {
 			"  drop-after   the request is handled, and then the connection is cut instead of an answer\n" +
 			"  refuse       the answer is --status, and nothing has happened\n" +
 			"  stall        half of the answer comes, and the rest when the fault is cleared; websockets fall silent\n" +
-			"The fault applies to requests that match --method, --path and --principal, until it is cleared or --times is used up.",
+			"The fault applies to requests that match --method, --path and --principal, until it is cleared or --times is used up.\n" +
+			"A principal that is not there is warned of, and the fault waits for it.",
 		Example: "  muster-lab endpoint fault add drop-after --method PATCH --path '/profiles/*' --times 1\n" +
 			"  muster-lab endpoint fault add refuse --status 503 --principal machine:node-02\n" +
 			"  muster-lab endpoint fault add delay --delay 2s --path /ws",
@@ -69,6 +71,9 @@ func newFaultAdd() *cobra.Command {
 			f.Kind = endpoint.FaultKind(args[0])
 			if f.ID, err = control.Inject(cmd.Context(), f); err != nil {
 				return err
+			}
+			if f.Principal != "" && errors.Is(control.Known(cmd.Context(), f.Principal), endpoint.ErrFault) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "muster-lab: warning: there is no %s; fault %d waits for one\n", clean(f.Principal), f.ID)
 			}
 			if output == "json" {
 				return printJSON(cmd.OutOrStdout(), shownFault(f))
@@ -154,8 +159,8 @@ func newFaultClear() *cobra.Command {
 		Short:   "End faults: what they delay or stall goes on",
 		Example: "  muster-lab endpoint fault clear 3\n  muster-lab endpoint fault clear --all",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if all == (len(args) > 0) {
-				return fmt.Errorf("%w: expected ids of faults or --all; see `%s --help`", errUsage, cmd.CommandPath())
+			if err := someOrAll(cmd, "ids of faults", len(args), all); err != nil {
+				return err
 			}
 			ids := make([]int, len(args))
 			for i, arg := range args {
@@ -195,8 +200,11 @@ func newFaultExpire() *cobra.Command {
 		Example: "  muster-lab endpoint fault expire profile:k3s\n  muster-lab endpoint fault expire --all",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if all == (len(args) > 0) || len(args) > 0 && args[0] == "" { // which would be everybody
-				return fmt.Errorf("%w: expected whose tokens, or --all; see `%s --help`", errUsage, cmd.CommandPath())
+			if len(args) > 0 && args[0] == "" { // which would be everybody
+				args = nil
+			}
+			if err := someOrAll(cmd, "a principal", len(args), all); err != nil {
+				return err
 			}
 			control, err := c.control()
 			if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -35,18 +36,21 @@ func newMachineAdd() *cobra.Command {
 				return err
 			}
 			return a.with(func(o *lab.Operator) error {
-				for _, p := range profiles {
-					made, err := o.EnsureProfile(cmd.Context(), p)
-					if err != nil {
-						return err
-					}
-					if made {
-						fmt.Fprintf(cmd.ErrOrStderr(), "muster-lab: made the profile %s\n", clean(p))
-					}
+				made, err := ensureProfiles(cmd, o, profiles)
+				added := 0
+				if err == nil {
+					err = forEach(cmd, output, names, func(ctx context.Context, name string) (lab.MachineState, error) {
+						state, err := o.AddMachine(ctx, name, workflow, profiles, values)
+						if err == nil {
+							added++
+						}
+						return state, err
+					})
 				}
-				return forEach(cmd, output, names, func(ctx context.Context, name string) (lab.MachineState, error) {
-					return o.AddMachine(ctx, name, workflow, profiles, values)
-				})
+				if added > 0 {
+					return err
+				}
+				return errors.Join(err, removeProfiles(cmd, o, made))
 			})
 		},
 	}
@@ -56,6 +60,35 @@ func newMachineAdd() *cobra.Command {
 	cmd.Flags().StringVar(&workflow, "workflow", "", "workflow that the machines start with")
 	cmd.Flags().StringArrayVar(&params, "param", nil, "KEY=VALUE: param of the machines; what is no JSON is a string (repeatable)")
 	return cmd
+}
+
+// ensureProfiles makes the profiles that are not there, and returns those it made.
+func ensureProfiles(cmd *cobra.Command, o *lab.Operator, profiles []string) (made []string, err error) {
+	for _, p := range profiles {
+		isNew, err := o.EnsureProfile(cmd.Context(), p)
+		if err != nil {
+			return made, err
+		}
+		if isNew {
+			made = append(made, p)
+			fmt.Fprintf(cmd.ErrOrStderr(), "muster-lab: made the profile %s\n", clean(p))
+		}
+	}
+	return made, nil
+}
+
+// removeProfiles removes profiles that were made for machines that could not be
+// added, also if the command was interrupted meanwhile.
+func removeProfiles(cmd *cobra.Command, o *lab.Operator, profiles []string) error {
+	var failed []error
+	for _, p := range profiles {
+		if err := o.RemoveProfile(context.WithoutCancel(cmd.Context()), p); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "muster-lab: removed the profile %s again\n", clean(p))
+	}
+	return errors.Join(failed...)
 }
 
 func parseParams(words []string) (map[string]any, error) {

@@ -176,7 +176,11 @@ $`)
 	if got := list["node-02"]; got.Tasks != 3 || got.Workflow != "try" || strings.Join(got.Profiles, " ") != "c1 c2" {
 		t.Errorf("node-02 is %+v", got)
 	}
-	s.refused("there is none with this name or UUID", 1, "machine remove node-01 node-09 "+list["node-02"].UUID)
+	out, errs, code = s.run("machine remove node-01 node-09 " + list["node-02"].UUID + " node-10")
+	removed := regexp.MustCompile(`^MACHINE .*\nnode-01 .* removed .*\nnode-02 .* removed .*\n$`)
+	if want := "muster-lab: machine node-09: there is none with this name or UUID\nmuster-lab: machine node-10: there is none with this name or UUID\n"; code != 1 || errs != want || !removed.MatchString(out) {
+		t.Errorf("machine remove: exit code %d:\n%s%s", code, out, errs)
+	}
 	if left := s.must("machine list"); left != "" {
 		t.Errorf("left are\n%s", left)
 	}
@@ -184,6 +188,24 @@ $`)
 		t.Errorf("left are %s", left)
 	}
 	s.refused("machine node-01: POST machines: ", 1, "machine add node-01 --workflow nosuch")
+}
+
+// What was made for machines that could not be added does not stay behind, and what
+// was there before does.
+func TestMachinesThatFailLeaveNoProfile(t *testing.T) {
+	s := serve(t)
+	s.must("machine add node-01 --profile old")
+	out, errs, code := s.run("machine add n1 n2 --profile old --profile kk --param a=b")
+	if code != 1 || out != "" || !strings.HasPrefix(errs, "muster-lab: made the profile kk\nmuster-lab: removed the profile kk again\nmuster-lab: machine n1: ") ||
+		strings.Count(errs, "\n") != strings.Count(errs, "muster-lab: ") {
+		t.Errorf("exit code %d:\n%s%s", code, out, errs)
+	}
+	s.refused(`there is no profile "kk"`, 1, "token profile kk")
+	s.must("token profile old")
+	if _, errs, code := s.run("machine add n1 node-01 --profile kk"); code != 1 || strings.Contains(errs, "removed") {
+		t.Errorf("one of two was added: exit code %d, %s", code, errs)
+	}
+	s.must("token profile kk")
 }
 
 func TestWorkflowsAreCompletedAndFailedByHand(t *testing.T) {
@@ -243,6 +265,8 @@ func TestTokensGoToStdoutAloneOrToAPrivateFile(t *testing.T) {
 		}
 	}
 	s.refused(`"node-02"`, 1, "token profile c1 --machine node-02")
+	s.refused("there is no profile \"c2\"; `muster-lab endpoint machine add NAME --profile c2` adds a machine that carries it", 1, "token profile c2")
+	s.refused("no machine carries the profile \"global\"; `muster-lab ", 1, "token profile global")
 	s.refused("no answer on the control socket", 1, "token profile c1 --control nosuch")
 	s.refused("there is none with this name or UUID", 1, "token machine node-02")
 	s.refused("Not Found (404)", 1, "token user nosuch")
@@ -294,6 +318,15 @@ func TestFaultsAreAddedListedAndCleared(t *testing.T) {
 	s.must("fault clear --all")
 	if got := s.must("fault list"); got != "" {
 		t.Errorf("left are\n%s", got)
+	}
+	s.must("machine add node-01")
+	for who, want := range map[string]string{
+		"machine:nosuch": "muster-lab: warning: there is no machine:nosuch; fault 3 waits for one\n", "machine:node-01": "", "user:rocketskates": "",
+	} {
+		out, errs, code := s.run("fault add drop-before --path /nosuch --principal " + who)
+		if want = strings.Replace(want, "3", strings.TrimSpace(out), 1); code != 0 || errs != want {
+			t.Errorf("%s: exit code %d:\n%s%s", who, code, out, errs)
+		}
 	}
 	s.refused("kind: expected one of", 2, "fault add explode")
 	s.refused("delay: expected more than 0", 2, "fault add delay")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"muster/endpoint"
 	"muster/lab"
 )
 
@@ -106,6 +107,9 @@ func newProfileToken() *cobra.Command {
 				return err
 			}
 			token, err := control.ProfileToken(cmd.Context(), machine, args[0], f.ttl)
+			if errors.Is(err, endpoint.ErrTokenNotAllowed) && machine == "" {
+				return fmt.Errorf("%w; `muster-lab endpoint machine add NAME --profile %s` adds a machine that carries it, and makes it if need be", err, args[0])
+			}
 			if err != nil {
 				return err
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -57,8 +56,8 @@ func onMachines(cmd *cobra.Command, skip int, states []string, fn func(o *lab.Op
 	cmd.Args = cobra.MinimumNArgs(skip)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		machines := args[skip:]
-		if all == (len(machines) > 0) {
-			return fmt.Errorf("%w: expected machines or --all; see `%s --help`", errUsage, cmd.CommandPath())
+		if err := someOrAll(cmd, "machines", len(machines), all); err != nil {
+			return err
 		}
 		return a.with(func(o *lab.Operator) error {
 			if all {

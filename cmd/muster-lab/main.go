@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), ends()...)
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	if err := newRoot(os.Stdout, os.Stderr).ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "muster-lab:", err)
+		complain(os.Stderr, err)
 		os.Exit(exitCode(err))
 	}
 }
@@ -52,6 +53,13 @@ func ends() []os.Signal {
 		signals = append(signals, syscall.SIGHUP)
 	}
 	return signals
+}
+
+// complain writes an error. Several errors have a line each, like those of one.
+func complain(w io.Writer, err error) {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(w, "muster-lab:", strings.TrimSuffix(line, "\n"))
+	}
 }
 
 func exitCode(err error) int {

@@ -73,6 +73,18 @@ func outputFlag(cmd *cobra.Command, output *string) {
 	}
 }
 
+// someOrAll is the error of a command that was given neither n things nor --all, or
+// both.
+func someOrAll(cmd *cobra.Command, things string, n int, all bool) error {
+	switch {
+	case all && n > 0:
+		return fmt.Errorf("%w: give %s or --all, not both; see `%s --help`", errUsage, things, cmd.CommandPath())
+	case !all && n == 0:
+		return fmt.Errorf("%w: expected %s or --all; see `%s --help`", errUsage, things, cmd.CommandPath())
+	}
+	return nil
+}
+
 // forEach prints what fn makes of each machine. It goes on after an error: the
 // machines do not depend on one another.
 func forEach(cmd *cobra.Command, output string, machines []string, fn func(ctx context.Context, machine string) (lab.MachineState, error)) error {
