@@ -24,6 +24,9 @@ const (
 	maxTotal = 1 << 28
 )
 
+// ErrTooBig is what Compile returns for an expression of more than MaxSize instructions.
+var ErrTooBig = fmt.Errorf("a regular expression has more than %d instructions", MaxSize)
+
 // Pattern is a regular expression of a bounded size. It is safe for concurrent use.
 type Pattern struct {
 	re    *regexp.Regexp
@@ -31,8 +34,7 @@ type Pattern struct {
 	total atomic.Int64
 }
 
-// Compile returns an error for what is no expression, or has more than MaxSize
-// instructions.
+// Compile returns an error for what is no expression, and ErrTooBig.
 func Compile(text string) (*Pattern, error) {
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
@@ -41,7 +43,7 @@ func Compile(text string) (*Pattern, error) {
 	// Before compilation, which is where a counted repetition is written out.
 	n := size(tree) + 2
 	if n > MaxSize {
-		return nil, fmt.Errorf("a regular expression has more than %d instructions", MaxSize)
+		return nil, ErrTooBig
 	}
 	re, err := regexp.Compile(text)
 	return &Pattern{re: re, size: n}, err

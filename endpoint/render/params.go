@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"gopkg.in/yaml.v2"
 )
@@ -14,6 +15,7 @@ func (d *dot) Param(key string) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("no such param %s", key)
 	}
+	d.limits.charge("Param", sizeOf(reflect.ValueOf(v)).bytes)
 	return v, nil
 }
 
@@ -29,6 +31,7 @@ func (d *dot) ParamAsJSON(key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	d.limits.charge("ParamAsJSON", sizeOf(reflect.ValueOf(v)).asText())
 	b, err := json.Marshal(v)
 	return string(b), err
 }
@@ -39,6 +42,7 @@ func (d *dot) ParamAsYAML(key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	d.limits.charge("ParamAsYAML", sizeOf(reflect.ValueOf(v)).asText())
 	b, err := yaml.Marshal(v)
 	return string(b), err
 }
@@ -65,6 +69,7 @@ func (d *dot) ParamCompose(key string) (any, error) {
 	for _, v := range values[1:] {
 		res = compose(res, v)
 	}
+	d.limits.charge("ParamCompose", sizeOf(reflect.ValueOf(res)).bytes)
 	return res, nil
 }
 

@@ -51,13 +51,19 @@ func testSource(templates ...*models.Template) Source {
 }
 
 func TestRenderingThatTakesTooLongIsEnded(t *testing.T) {
-	loop := `{{$l := until 100000}}{{range $l}}{{range $l}}{{range $l}}{{end}}{{end}}{{end}}`
-	task := taskOf(loop)
-	d := newDot(testSource(), task)
-	d.limits.deadline = time.Now().Add(10 * time.Millisecond)
-	root, _ := parseTemplates(nil, task.Templates, d.limits)
-	if _, err := d.action(root, task.Templates[0]); err == nil || !strings.Contains(err.Error(), "rendering takes more than") {
-		t.Errorf("got %v", err)
+	for _, source := range []string{
+		`{{$l := until 100000}}{{range $l}}{{range $l}}{{range $l}}{{end}}{{end}}{{end}}`,
+		`{{$_ := regexFindAll ".*b|x" (repeat 1000000 "x") -1}}`,
+		`{{$_ := mustRegexSplit ".*b|x" (repeat 1000000 "x") -1}}`,
+		`{{$_ := regexReplaceAllLiteral ".*b|x" (repeat 1000000 "x") ""}}`,
+	} {
+		task := taskOf(source)
+		d := newDot(testSource(), task)
+		d.limits.deadline = time.Now().Add(10 * time.Millisecond)
+		root, _ := parseTemplates(nil, task.Templates, d.limits)
+		if _, err := d.action(root, task.Templates[0]); err == nil || !strings.Contains(err.Error(), "rendering takes more than") {
+			t.Errorf("%s: got %v", source, err)
+		}
 	}
 }
 
