@@ -169,15 +169,18 @@ func TestSilentClientIsCutOff(t *testing.T) {
 func TestLongCommandEndsTheSocket(t *testing.T) {
 	for compat, most := range map[string]int{"": 16 << 10, "3.13": 512} {
 		s, _ := workServer(t, compat, patient)
-		k := s.dial(t, userToken(t, s))
-		command := "register profiles.*."
-		key := strings.Repeat("x", most-len(command))
-		k.say(command + key)
-		k.expect("websocket.register.profiles.*." + key)
-		k.say(command + key + "x")
-		_ = k.conn.SetReadDeadline(time.Now().Add(time.Minute))
-		if _, _, err := k.conn.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseMessageTooBig) {
-			t.Errorf("compat %q: %d bytes: got %v, want 1009", compat, most+1, err)
+		for _, more := range []int{1, 1 << 20} { // the client is told also while it still sends
+			k := s.dial(t, userToken(t, s))
+			command := "register profiles.*."
+			key := strings.Repeat("x", most-len(command))
+			k.say(command + key)
+			k.expect("websocket.register.profiles.*." + key)
+			k.say(command + key + strings.Repeat("x", more))
+			_ = k.conn.SetReadDeadline(time.Now().Add(time.Minute))
+			if _, _, err := k.conn.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseMessageTooBig) {
+				t.Errorf("compat %q: %d bytes: got %v, want 1009", compat, most+more, err)
+			}
+			k.conn.Close()
 		}
 	}
 }
