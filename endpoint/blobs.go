@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,8 +45,18 @@ func taken(op, at string, why syscall.Errno) error {
 type blobs struct {
 	folder *disk.Folder
 
-	mu   sync.Mutex // one change of names at a time; guards sums
-	sums map[string]blobSum
+	// sync makes the names in a folder durable: disk.Sync.
+	sync func(root *os.Root, dir string) error
+
+	// mu lets nobody see a name, or that it is gone, before that is durable; it
+	// guards what follows.
+	mu       sync.Mutex
+	sums     map[string]blobSum
+	unsynced map[string]bool // folders with names that are not durable yet
+}
+
+func newBlobs(folder *disk.Folder) *blobs {
+	return &blobs{folder: folder, sync: disk.Sync, sums: map[string]blobSum{}, unsynced: map[string]bool{}}
 }
 
 // blobSum is the checksum of a file as long as it is the same file.
@@ -86,23 +98,27 @@ func place(root *os.Root, kind, name string) (string, error) {
 	return path.Join(kind, name), nil
 }
 
+// find returns what has a name. It is called with the names locked. errNoBlob:
+// nothing has it.
+func (b *blobs) find(root *os.Root, kind, name string) (at string, info os.FileInfo, err error) {
+	if err := b.settle(root); err != nil {
+		return "", nil, err
+	}
+	if at, err = place(root, kind, name); err == nil {
+		info, err = root.Lstat(at)
+	}
+	if err != nil {
+		return "", nil, errNoBlob
+	}
+	return at, info, nil
+}
+
 // open returns a file, with a checksum that is computed when it is asked for
 // first. errNoBlob: there is no such file.
 func (b *blobs) open(kind, name string) (*blob, error) {
-	root, err := b.folder.Open()
+	f, at, err := b.openFile(kind, name)
 	if err != nil {
 		return nil, err
-	}
-	at, err := place(root, kind, name)
-	if err != nil {
-		return nil, errNoBlob
-	}
-	if info, err := root.Lstat(at); err != nil || !info.Mode().IsRegular() {
-		return nil, errNoBlob
-	}
-	f, err := root.Open(at)
-	if err != nil {
-		return nil, errNoBlob
 	}
 	res := &blob{File: f}
 	if res.info, err = f.Stat(); err == nil {
@@ -112,6 +128,27 @@ func (b *blobs) open(kind, name string) (*blob, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return res, nil
+}
+
+func (b *blobs) openFile(kind, name string) (*os.File, string, error) {
+	root, err := b.folder.Open()
+	if err != nil {
+		return nil, "", err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, info, err := b.find(root, kind, name)
+	if err != nil {
+		return nil, "", err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, "", errNoBlob
+	}
+	f, err := root.Open(at)
+	if err != nil {
+		return nil, "", errNoBlob
+	}
+	return f, at, nil
 }
 
 func (b *blobs) sum(at string, f *blob) (string, error) {
@@ -180,7 +217,9 @@ func (b *blobs) keep(up *upload, kind, name, sum string) error {
 	if err != nil {
 		return err
 	}
-	if err := up.root.MkdirAll(path.Dir(at), 0o700); err != nil {
+	err = up.root.MkdirAll(path.Dir(at), 0o700)
+	b.touch(up.root, path.Dir(at))
+	if err != nil {
 		return err
 	}
 	if old, err := up.root.Lstat(at); err == nil && old.IsDir() {
@@ -190,15 +229,27 @@ func (b *blobs) keep(up *upload, kind, name, sum string) error {
 		return err
 	}
 	b.sums[at] = blobSum{info, sum}
-	return syncUp(up.root, path.Dir(at))
+	return b.settle(up.root)
 }
 
-// syncUp makes the names in a folder durable, and those of the folders above it.
-func syncUp(root *os.Root, dir string) error {
+// touch notes that the names in a folder, and in those above it, may have changed.
+// MkdirAll may have made some of them only.
+func (b *blobs) touch(root *os.Root, dir string) {
 	for ; dir != "."; dir = path.Dir(dir) {
-		if err := disk.Sync(root, dir); err != nil {
-			return err
+		if _, err := root.Lstat(dir); err == nil {
+			b.unsynced[dir] = true
 		}
+	}
+}
+
+// settle makes the names durable that are not yet: those of a change, or of one that
+// failed before. The folders above come after those in them.
+func (b *blobs) settle(root *os.Root) error {
+	for _, dir := range slices.Backward(slices.Sorted(maps.Keys(b.unsynced))) {
+		if err := b.sync(root, dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("endpoint: sync %s: %w", dir, err)
+		}
+		delete(b.unsynced, dir)
 	}
 	return nil
 }
@@ -211,12 +262,17 @@ func (b *blobs) remove(kind, name string) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err := b.settle(root); err != nil {
+		return err
+	}
 	at, err := place(root, kind, name)
 	if err != nil || root.Remove(at) != nil {
 		return errNotRemoved
 	}
+	b.touch(root, path.Dir(at))
 	delete(b.sums, at)
-	return disk.Sync(root, path.Dir(at))
+	delete(b.unsynced, at)
+	return b.settle(root)
 }
 
 // list returns the names in a folder, those of folders with a slash at the end.
@@ -226,11 +282,13 @@ func (b *blobs) list(kind, name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := place(root, kind, name)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, info, err := b.find(root, kind, name)
 	if err != nil {
-		return nil, errNoBlob
+		return nil, err
 	}
-	if info, err := root.Lstat(at); err != nil || !info.IsDir() {
+	if !info.IsDir() {
 		return nil, errNoBlob
 	}
 	entries, err := fs.ReadDir(root.FS(), at)

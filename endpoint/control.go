@@ -92,6 +92,14 @@ func (c *control) stop() error {
 	return errors.Join(err, c.remove())
 }
 
+// close removes a socket on which nothing was answered yet.
+func (c *control) close() error {
+	if c == nil {
+		return nil
+	}
+	return errors.Join(c.socket.Close(), c.remove())
+}
+
 // remove removes the socket, unless it is another's by now.
 func (c *control) remove() error {
 	if found, err := os.Lstat(c.path); err != nil || !os.SameFile(found, c.file) {

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,8 +14,11 @@ import (
 // dataFile is the file that an endpoint is kept in. It is written anew for every
 // transaction.
 type dataFile struct {
-	file *disk.File
-	head []byte // the lines of the document that never change
+	file    *disk.File
+	replace func(func(*bufio.Writer) error) error // file.Replace
+	head    []byte                                // the lines of the document that never change
+	// inDoubt says that the file may hold a transaction that was refused.
+	inDoubt bool
 }
 
 func openDataFile(path string) (*dataFile, error) {
@@ -22,7 +26,7 @@ func openDataFile(path string) (*dataFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: data file: %w", err)
 	}
-	return &dataFile{file: file}, nil
+	return &dataFile{file: file, replace: file.Replace}, nil
 }
 
 // close lets another process have the file.
@@ -44,12 +48,23 @@ func (d *dataFile) begin(who *identity) error {
 }
 
 // write replaces the file by one that holds the store as it will be when t is
-// committed. What its errors mean is what those of disk.File.Replace mean.
+// committed. If it fails, t is not in the file, unless d is in doubt from then on.
 func (d *dataFile) write(t *tx) error {
-	if err := d.file.Replace(func(out *bufio.Writer) error { return d.encode(out, t) }); err != nil {
+	err := d.replace(func(out *bufio.Writer) error { return d.encode(out, t) })
+	if err != nil {
+		d.inDoubt = d.inDoubt || errors.Is(err, disk.ErrInDoubt)
 		return fmt.Errorf("endpoint: data file: %w", err)
 	}
+	d.inDoubt = false
 	return nil
+}
+
+// takeBack ends a doubt by writing the store as it is.
+func (d *dataFile) takeBack(s *store) error {
+	if d == nil || !d.inDoubt {
+		return nil
+	}
+	return d.write(&tx{s: s, readOnly: true})
 }
 
 // encode writes the document, with each object on a line of its own.

@@ -21,6 +21,9 @@
 //   - With Config.Data nobody sees a change, by an answer, a read, an event or a
 //     long poll, that a crash could undo. A write that has no answer is there after
 //     the restart whole or not at all. The same holds for job logs and uploads.
+//     A write that a failing disk made the server refuse may be there after a
+//     restart only if the process ends before it could write the file again; the
+//     log says so.
 //   - No request ends or holds up the server: bodies, objects, patches, schemas,
 //     templates and filters are bounded (limits.go and the packages below this
 //     one), slow clients are cut off, and a websocket whose client does not read is

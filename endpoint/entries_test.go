@@ -1,8 +1,11 @@
 package endpoint
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -257,4 +260,24 @@ func statusOfError(err error) int {
 		return -1
 	}
 	return e.Code
+}
+
+func TestRunnerThatLeavesWhileItWaitsForARetryIsNoFault(t *testing.T) {
+	b := newBench(t)
+	b.set(func(m *models.Machine) { m.Params["task-retry"] = map[string]any{"t1": 1} })
+	b.setTasks("t1", "t2")
+	b.move(b.next(http.StatusCreated), models.JOB_FAILED, models.JOB_FAILED, http.StatusOK)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	r := httptest.NewRequestWithContext(gone, "POST", "/api/v3/jobs", strings.NewReader(`{"Machine":"`+b.m.Key()+`"}`))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	p, err := b.authenticate(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.postJob(httptest.NewRecorder(), r, p)
+	if e, ok := errors.AsType[*models.Error](err); !ok || e.Code != http.StatusServiceUnavailable {
+		t.Errorf("got %v", err)
+	}
 }

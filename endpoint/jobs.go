@@ -58,7 +58,7 @@ func (s *Server) postJob(w http.ResponseWriter, r *http.Request, p *principal) e
 		select {
 		case <-time.After(min(time.Duration(soon), maxRetryWait)):
 		case <-r.Context().Done():
-			return r.Context().Err()
+			return shuttingDown() // or the runner is gone, and nobody is told
 		}
 	}
 	if err != nil {

@@ -71,12 +71,18 @@ func (s *Server) startAgain(cfg Config, doc *document) error {
 	return s.data.begin(&doc.identity)
 }
 
-// persist makes a transaction durable.
+// persist makes a transaction durable. One that it refuses must not come back: where
+// it may be in the file all the same, that is written once more as it was. If this
+// fails as well, the next change that can be written, or the end, puts it right.
 func (s *Server) persist(t *tx) error {
-	if err := s.data.write(t); err != nil {
-		return s.notKept("change", err)
+	err := s.data.write(t)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if err := s.data.takeBack(s.store); err != nil {
+		s.log.Error("a change that is refused may be there after a restart, unless a later write succeeds first", "err", err)
+	}
+	return s.notKept("change", err)
 }
 
 // notKept is the answer to a request that was refused because what it brought
@@ -92,5 +98,5 @@ func (s *Server) release() error {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	s.store.persist = func(*tx) error { return shuttingDown() }
-	return errors.Join(s.folder.Close(), s.data.close())
+	return errors.Join(s.data.takeBack(s.store), s.folder.Close(), s.data.close())
 }

@@ -84,7 +84,7 @@ type Server struct {
 
 // New binds the address and makes a certificate or, where there is a data file,
 // continues from that. The server answers once Serve is called; address and data
-// file are free again when Serve returns. New returns an error for an unknown
+// file are free again when Serve or Close returns. New returns an error for an unknown
 // Compat, for an address that cannot be bound, and for a data file that another
 // process uses or that is not what this one could have written; it leaves such
 // a file alone.
@@ -108,7 +108,7 @@ func New(cfg Config) (*Server, error) {
 		faults: faults{sessions: map[*session]asker{}}, restarts: make(chan outage), stopped: make(chan struct{}),
 		folder: &disk.Folder{Names: []string{filesDir, isosDir, logsDir}, Scratch: newDir},
 	}
-	s.blobs = &blobs{folder: s.folder, sums: map[string]blobSum{}}
+	s.blobs = newBlobs(s.folder)
 	if err := s.prepare(cfg); err != nil {
 		return nil, errors.Join(err, s.release(), listener.Close())
 	}
@@ -151,6 +151,12 @@ func (s *Server) Serve(ctx context.Context) (err error) {
 		}
 		close(again.back)
 	}
+}
+
+// Close gives back what New has taken. It is for a server that is not to serve: one
+// that Serve was called for needs none.
+func (s *Server) Close() error {
+	return errors.Join(s.listener.Close(), s.control.close(), s.release())
 }
 
 // serveOnce serves until ctx ends or a restart, which it returns, is asked for.

@@ -3,11 +3,14 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"muster/endpoint"
 )
 
 func TestEndpointRefusesADataFileThatItCannotUse(t *testing.T) {
@@ -51,4 +54,23 @@ func TestStoppedEndpointIsTheSameAfterwardsAtAnotherAddress(t *testing.T) {
 		t.Errorf("it says\n%swant\n%s", got, want)
 	}
 	e.must(t, "GET", "/profiles/kept", "") // with the token of before
+}
+
+func TestEndpointThatCannotWriteItsCertificateLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	sock, file := filepath.Join(dir, "c"), filepath.Join(dir, "data")
+	args := []string{"endpoint", "serve", "--listen", "127.0.0.1:0", "--control", sock, "--data", file, "--ca-file"}
+	if _, _, err := call(t.Context(), append(args, filepath.Join(dir, "nosuch", "ca"))...); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Lstat(sock); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the control socket: %v", err)
+	}
+	server, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Data: file, Control: sock})
+	if err != nil {
+		t.Fatalf("after it: %v", err)
+	}
+	if err := server.Close(); err != nil {
+		t.Error(err)
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -33,7 +34,7 @@ func newEndpoint() *cobra.Command {
 			}
 			if caFile != "" {
 				if err := os.WriteFile(caFile, server.CertPEM(), 0o644); err != nil {
-					return err
+					return errors.Join(err, server.Close())
 				}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "endpoint     %s\nuser         %s\npassword     %s\nfingerprint  %s\n",

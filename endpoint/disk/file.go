@@ -9,6 +9,10 @@ import (
 	"path/filepath"
 )
 
+// ErrInDoubt is the error of a Replace that may have replaced the file or not: what
+// it wrote can be there after a crash, or what was there before.
+var ErrInDoubt = errors.New("the folder cannot be synced")
+
 // File is a file that is replaced as a whole, so that it holds what one Replace wrote
 // or what an earlier one did. One process at a time has it. It is for one goroutine
 // at a time.
@@ -55,8 +59,8 @@ func (f *File) removeNew() error {
 }
 
 // Replace replaces the file by what write writes. When it returns, that survives a
-// crash; if it fails, the file is what it was, unless it is the folder that cannot be
-// synced: then nobody knows. Errors of out itself need not be returned by write.
+// crash; if it fails, the file is what it was, unless the error is ErrInDoubt. The next
+// Replace that does not fail ends the doubt. Errors of out itself need not be returned by write.
 func (f *File) Replace(write func(out *bufio.Writer) error) error {
 	if err := f.removeNew(); err != nil {
 		return err
@@ -73,5 +77,8 @@ func (f *File) Replace(write func(out *bufio.Writer) error) error {
 	if err := os.Rename(f.newPath(), f.path); err != nil {
 		return errors.Join(err, f.removeNew())
 	}
-	return f.dir.Sync()
+	if err := f.dir.Sync(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInDoubt, err)
+	}
+	return nil
 }

@@ -26,7 +26,7 @@ type Files struct {
 	root *os.Root
 	dir  string
 	log  hclog.Logger
-	mu   sync.Mutex // one append, reading or removal at a time
+	mu   sync.Mutex // one append or reading at a time
 }
 
 // NewFiles returns the logs in the folder dir of root, which must be there. Logs that
@@ -110,10 +110,9 @@ func (l *Files) Get(job string) ([]byte, error) {
 	return text, nil
 }
 
-// Forget removes a log.
+// Forget removes a log. It does not wait for an append, which then ends with the
+// file that it has open.
 func (l *Files) Forget(job string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if err := l.root.Remove(l.path(job)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.log.Warn("cannot remove the log of a deleted job", "job", job, "err", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -86,5 +87,26 @@ func TestSweepRemovesTheLogsOfJobsThatAreGone(t *testing.T) {
 	kept, err2 := l.Get("new")
 	if err := errors.Join(err1, err2); err != nil || len(gone) != 0 || string(kept) != "y" {
 		t.Errorf("got %q and %q, %v", gone, kept, err)
+	}
+}
+
+// Jobs are deleted with all objects locked, and an append syncs.
+func TestForgetDoesNotWaitForAppends(t *testing.T) {
+	l := files(t)
+	if err := l.Append("j", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock() // as an append does for as long as it syncs
+	done := make(chan struct{})
+	go func() { l.Forget("j"); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("it waits")
+	}
+	l.mu.Unlock()
+	<-done
+	if got, err := l.Get("j"); err != nil || len(got) != 0 {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
