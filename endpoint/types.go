@@ -105,7 +105,9 @@ func (s *Server) getObjects(w http.ResponseWriter, _ *http.Request, _ *principal
 func keyMeant(prefix, key string) string {
 	switch prefix {
 	case "machines", "jobs":
-		return strings.ToLower(key)
+		if !strings.Contains(key, ":") { // and so is no look-up such as Name:foo
+			return strings.ToLower(key)
+		}
 	case "leases", "reservations":
 		if ip := net.ParseIP(key); ip != nil {
 			return models.Hexaddr(ip)

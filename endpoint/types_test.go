@@ -110,6 +110,9 @@ func TestLookUpsByUniqueIndexes(t *testing.T) {
 	} {
 		c.must("GET", path, "")
 	}
+	if got := c.do("GET", "/machines/Name:Nix", ""); got.fault(t).Key != "Name:Nix" {
+		t.Errorf("a look-up that fails says %s", got.body)
+	}
 	for _, path := range []string{"/machines/Name:nix", "/machines/Stage:none", "/machines/:node-1", "/profiles/Description:", "/leases/0.0.0.0"} {
 		if got := c.do("GET", path, ""); got.status != 404 {
 			t.Errorf("GET %s: %d %s", path, got.status, got.body)
