@@ -18,7 +18,7 @@ demo: build ## build, then run the demo cluster on this host
 	bin/muster-lab demo
 
 test: ## run all tests under the race detector, in random order
-	@scripts/need-gcc.sh
+	@scripts/need-tools.sh
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout=10m ./...
 
 lint: ## check formatting, vet, staticcheck and both go.mod files

@@ -4,7 +4,6 @@ package lab_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -99,16 +98,8 @@ func TestRunnerRetriesAndHandlesErrors(t *testing.T) {
 	}
 }
 
-func needCurl(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("no curl")
-	}
-}
-
 // Scripts find what they need for the API in their environment.
 func TestScriptsReachTheEndpointByCurl(t *testing.T) {
-	needCurl(t)
 	st := newSite(t, "")
 	get := `curl -sf --cacert "$SSL_CERT_FILE" -H "Authorization: Bearer $RS_TOKEN" "$RS_ENDPOINT/api/v3/`
 	st.workflow([]string{"set -e\n" +
@@ -146,7 +137,6 @@ func TestRunnerComesBackAfterLostConnections(t *testing.T) {
 // The tasks of a cluster run in its context, where they can edit what its members
 // share; those of another context are left alone.
 func TestClusterTasksRunInTheirContext(t *testing.T) {
-	needCurl(t)
 	st := newSite(t, "")
 	st.workflow([]string{`curl -sf --cacert "$SSL_CERT_FILE" -H "Authorization: Bearer $RS_TOKEN" ` +
 		`"$RS_ENDPOINT/api/v3/profiles/{{.Machine.Name}}/params/cluster/step" -X POST -H "Content-Type: application/json" -d 7`})
