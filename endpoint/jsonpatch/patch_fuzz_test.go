@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -42,6 +43,8 @@ func FuzzPatch(f *testing.F) {
 	// Found by fuzzing: the library panicked, and took one key for another.
 	f.Add(`{"Params":{"b/c":[]},"X":{}}`, `[{"op":"add","path":"/X00000000/","value":"0"}]`)
 	f.Add(`{"P":{"a":1,"a b":2,"a!":3}}`, `[{"op":"replace","path":"/P/a b","value":0},{"op":"remove","path":"/P/a!"}]`)
+	// Likewise: the library writes 0.0 as 0, which it does not take for equal.
+	f.Add(`{"":[[[0.0]]]}`, ``)
 	f.Fuzz(func(t *testing.T, docText, patchText string) {
 		doc, err := rawjson.Parse([]byte(docText))
 		if err != nil || len(doc) == 0 {
@@ -71,7 +74,7 @@ func FuzzPatch(f *testing.F) {
 			if len(out) > 2*len(doc)+2*maxBytes {
 				t.Fatalf("result of %d bytes", len(out))
 			}
-			if !ops.Changes() && !jp.Equal(out, doc) {
+			if !ops.Changes() && !same(t, out, doc) {
 				t.Fatalf("tests alone changed %s to %s", doc, out)
 			}
 		}
@@ -82,10 +85,24 @@ func FuzzPatch(f *testing.F) {
 		if ok != (err == nil) {
 			t.Fatalf("patch ends with %v, expected success %v", err, ok)
 		}
-		if ok && !jp.Equal(out, want) {
+		if ok && !same(t, out, want) {
 			t.Fatalf("result %s, want %s", out, want)
 		}
 	})
+}
+
+// same reports whether two documents have the same values, however their numbers
+// are written.
+func same(t *testing.T, a, b []byte) bool {
+	t.Helper()
+	if jp.Equal(a, b) {
+		return true
+	}
+	var x, y any
+	if err := errors.Join(json.Unmarshal(a, &x), json.Unmarshal(b, &y)); err != nil {
+		t.Fatal(err)
+	}
+	return reflect.DeepEqual(x, y)
 }
 
 // oddIndex matches array indexes that are negative, in brackets, or begin with 0.
