@@ -212,7 +212,7 @@ var contract = []struct {
 	}},
 	{"9. Secure params", []contractRow{
 		{"GET /{type}/{key}/pubkey 200", "the object's public key", "TestClientSealsSecureParams"},
-		{"GET /{type}/{key}/pubkey 403", "needs updateSecure", "TestSecureParamsNeedTheirClaims"},
+		{"GET /{type}/{key}/pubkey 403", "needs updateSecure, as setting a secure param does", "TestSecureParamsNeedTheirClaims"},
 		{"sealed values", "kept if they are for this object and fit the schema", "TestSecureParams"},
 		{"plain text", "sealed by the endpoint (`auto-secure-params`); 3.13 refuses it with 409 or 422", "TestPlainTextOfSecureParamsIsSealed"},
 		{"GET /{type}/{key}/params/{param...}?decode 200", "the value", "TestSecureParams"},

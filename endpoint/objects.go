@@ -117,7 +117,7 @@ func (s *Server) postObject(prefix string) handler {
 			if rec, err = t.putRaw(prefix, body); err != nil {
 				return err
 			}
-			return mayInherit(p, nil, rec)
+			return t.mayHold(p, nil, rec)
 		})
 		if err != nil {
 			return err
@@ -154,7 +154,7 @@ func (s *Server) putObject(prefix string) handler {
 			if rec, err = t.replace(old, body); err != nil {
 				return err
 			}
-			return mayInherit(p, old, rec)
+			return t.mayHold(p, old, rec)
 		})
 		if err != nil {
 			return err

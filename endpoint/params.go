@@ -161,8 +161,10 @@ func (s *Server) changeParams(prefix string, plan func(*http.Request, []byte) pa
 					return err
 				}
 			}
-			rec, err = t.putParams(old, change)
-			return err
+			if rec, err = t.putParams(old, change); err != nil {
+				return err
+			}
+			return t.mayHold(p, old, rec)
 		})
 		if err != nil {
 			return err

@@ -36,7 +36,7 @@ func (s *Server) patchObject(prefix string) handler {
 				rec, err = t.patch(old, ops)
 			}
 			if err == nil {
-				err = mayInherit(p, old, rec)
+				err = t.mayHold(p, old, rec)
 			}
 			return err
 		})

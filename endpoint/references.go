@@ -8,6 +8,7 @@ import (
 
 	"gitlab.com/rackn/provision/v4/models"
 
+	"muster/endpoint/rawjson"
 	"muster/endpoint/render"
 )
 
@@ -83,6 +84,29 @@ func (t *tx) badProfiles(key string, names []string) (faults []string) {
 		}
 	}
 	return faults
+}
+
+// mayHold returns an error if p has put something into an object that it may not:
+// a profile that it may not read, or the value of a secure param without the claim
+// updateSecure. old is nil for a new object.
+func (t *tx) mayHold(p *principal, old, rec *record) error {
+	if err := mayInherit(p, old, rec); err != nil {
+		return err
+	}
+	if p.can(rec.head.Prefix(), "updateSecure", rec.authKey()) {
+		return nil
+	}
+	had := map[string]string{}
+	if old != nil {
+		_ = rawjson.Each(old.params, func(name string, value []byte) { had[name] = string(value) })
+	}
+	var err error
+	_ = rawjson.Each(rec.params, func(name string, value []byte) {
+		if err == nil && t.secure(name) && had[name] != string(value) {
+			err = authorize(p, rec.head.Prefix(), "updateSecure", rec.authKey())
+		}
+	})
+	return err
 }
 
 // mayInherit returns an error if p has put a profile into another that it may not

@@ -123,6 +123,17 @@ func TestSecureParamsNeedTheirClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	nina := as(t, s, token)
+	for _, try := range []struct{ method, path, body string }{
+		{"POST", "/profiles/c1/params/cluster/secret", `"mine"`},
+		{"POST", "/profiles/c1/params", `{"cluster/secret":"mine"}`},
+		{"PATCH", "/profiles/c1/params", `[{"op":"add","path":"/cluster~1secret","value":"mine"}]`},
+		{"PATCH", "/profiles/c1", `[{"op":"add","path":"/Params/cluster~1secret","value":"mine"}]`},
+	} {
+		if got := nina.do(try.method, try.path, try.body); got.status != 403 || !strings.Contains(got.body, "updateSecure") {
+			t.Errorf("%s %s: %d %s", try.method, try.path, got.status, got.body)
+		}
+	}
+	nina.must("POST", "/profiles/c1/params/cas", "7")
 	for url, want := range map[string]int{
 		"/profiles/c1/params/cluster/secret":             200,
 		"/profiles/c1/params/cluster/secret?decode=true": 403,
