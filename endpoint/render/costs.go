@@ -132,26 +132,22 @@ func expression(a []reflect.Value) *pattern.Pattern {
 }
 
 // matchesCost is for what uses all matches. To find them all can take the square of
-// the text's length, so they are counted first, watching the clock.
+// the text's length, and memory for each, so they are counted first and paid for one
+// by one, watching the clock.
 func matchesCost(l *limits, a []reflect.Value) float64 {
 	p := expression(a)
 	if p == nil {
 		return 0
 	}
-	l.charge("a regular expression", 2*float64(a[1].Len()))
-	n, matched := 1.0, 0.0
-	p.Each(a[1].String(), func(match string) {
-		if err := l.tick(); err != nil {
-			panic(err)
-		}
-		n++
-		matched += float64(len(match))
-	})
-	made := 48*n + 2*float64(a[1].Len())
+	l.charge("a regular expression", 4*float64(a[1].Len()))
+	replacement, references := 0, 0
 	if a[2].Kind() == reflect.String {
-		made += 2 * (n*float64(a[2].Len()) + matched*float64(strings.Count(a[2].String(), "$")))
+		replacement, references = a[2].Len(), strings.Count(a[2].String(), "$")
 	}
-	return made
+	p.Each(a[1].String(), func(match string) {
+		l.charge("a regular expression", 48+2*float64(replacement+references*len(match)))
+	})
+	return 48
 }
 
 // maxPadding bounds the width and the precision that a format asks for.
