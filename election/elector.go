@@ -235,7 +235,7 @@ func (e *Elector) claim(ctx context.Context, role, slot string) error {
 			return nil, profile.ErrLost
 		}
 		me := profile.Tenure{Role: role, Slot: slot, Instance: e.cfg.Member.State().Instance}
-		return profile.Claim(d, me, uuid)
+		return profile.Claim(d, me, uuid, "")
 	})
 	if errors.Is(err, profile.ErrLost) {
 		e.log.Debug("slot went to somebody else", "role", role, "slot", slot)
@@ -344,7 +344,7 @@ func (e *Elector) giveBack(ctx context.Context, d *profile.Document, role string
 				return nil, nil // a claim whose answer was lost, and is now known
 			}
 			e.log.Warn("giving back a slot that this member did not claim", "role", role, "slot", n)
-			return profile.Release(d, t, s.UUID)
+			return profile.Release(d, t, s.UUID, profile.EventReleased)
 		})
 		if err != nil {
 			return fmt.Errorf("give back slot %s: %w", n, err)

@@ -151,7 +151,7 @@ func (m *Member) joinRoles(d *Document, c *Change, record Record, exists, again 
 		for _, n := range SlotNumbers(slots[role]) {
 			if s := slots[role][n]; !again && s.Holder == m.state.UUID && s.Instance != m.state.Instance {
 				old := Tenure{Role: role, Slot: n, Instance: s.Instance, Epoch: s.Epoch}
-				release, err := Release(d, old, m.state.UUID)
+				release, err := Release(d, old, m.state.UUID, EventReleased)
 				if err != nil {
 					return err
 				}

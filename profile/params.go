@@ -64,9 +64,28 @@ type Expected struct {
 	Roles   map[string][]string `json:"roles"`
 }
 
-// RoleOptions are the options of a role other than the slot count of leader.
+// RoleOptions are the options of a role.
 type RoleOptions struct {
-	Slots int `json:"slots"`
+	Slots int `json:"slots"` // not used for role leader, whose count is cluster/leader-count
+	// TTL makes the role's slots leases: a Go duration, which counts from the
+	// next tenure on; "" is sticky.
+	TTL string `json:"ttl,omitempty"`
+	// Priority ranks members, by UUID: the highest first, 0 never claims. Who
+	// is not named has DefaultPriority.
+	Priority map[string]int `json:"priority,omitempty"`
+	// OnDemand leaves the role to hosts on which a command asks for it.
+	OnDemand bool `json:"on_demand,omitempty"`
+}
+
+// DefaultPriority is the priority of members that a role does not name.
+const DefaultPriority = 100
+
+// PriorityOf returns the priority of a member in the role.
+func (o RoleOptions) PriorityOf(uuid string) int {
+	if p, named := o.Priority[uuid]; named {
+		return p
+	}
+	return DefaultPriority
 }
 
 // Slot is one place of a role. It is free when Holder is "".
@@ -74,18 +93,37 @@ type Slot struct {
 	Holder   string       `json:"holder"`   // machine UUID
 	Instance string       `json:"instance"` // the holder's instance nonce
 	Epoch    int64        `json:"epoch"`    // of the present or, when free, the last tenure
-	Renewal  string       `json:"renewal"`  // reserved for leases; "" for a sticky slot
-	Wanted   string       `json:"wanted"`   // member that the slot is asked for, or ""
+	TTL      string       `json:"ttl"`      // of the present tenure, a Go duration; "" is sticky
+	Renewal  string       `json:"renewal"`  // fresh and random with every renewal of a lease; "" for a sticky slot
+	Wanted   string       `json:"wanted"`   // UUID that the slot is asked for, Anybody, or ""
 	History  []Transition `json:"history"`  // the last few, oldest first
 }
 
+// Anybody, as what a slot is wanted for, asks its holder to make room for
+// whoever comes.
+const Anybody = "*"
+
 // Transition is one change of hands. At is for people: nothing is decided by it.
 type Transition struct {
-	Event  string `json:"event"` // claimed | released
+	Event  string `json:"event"` // see EventClaimed and the others
 	Holder string `json:"holder"`
 	Epoch  int64  `json:"epoch"`
-	At     int64  `json:"at"` // Unix seconds of the endpoint's clock
+	At     int64  `json:"at"`               // Unix seconds of the endpoint's clock
+	Reason string `json:"reason,omitempty"` // as an operator gave it
 }
+
+// Events of a slot's history.
+const (
+	EventClaimed     = "claimed"
+	EventReleased    = "released"    // an earlier life of the machine, or a tenure that nobody remembers
+	EventResigned    = "resigned"    // asked for on the holder's host
+	EventTransferred = "transferred" // to the member that the slot is wanted for
+	EventEvicted     = "evicted"
+	EventDrained     = "drained" // above the slot count, or the holder's priority is 0
+	EventExpired     = "expired" // the lease was not renewed, and somebody took over
+	EventForgotten   = "forgotten"
+	EventAdopted     = "adopted" // from cluster/leaders, as old content left it
+)
 
 // historyLength is how many transitions a slot keeps.
 const historyLength = 8
@@ -300,8 +338,14 @@ func (d *Document) SlotCount(role string) (int, Pointer, error) {
 		n, err := decode[int](d, ParamLeaderCount, "an integer")
 		return n, At(ParamLeaderCount), err
 	}
-	roles, err := decode[map[string]RoleOptions](d, ParamRoles, `{ROLE: {"slots": integer}}`)
-	return roles[role].Slots, At(ParamRoles, role, "slots"), err
+	options, err := d.RoleOptions(role)
+	return options.Slots, At(ParamRoles, role, "slots"), err
+}
+
+// RoleOptions returns the options of a role; the zero value if it has none.
+func (d *Document) RoleOptions(role string) (RoleOptions, error) {
+	roles, err := decode[map[string]RoleOptions](d, ParamRoles, `{ROLE: {"slots": integer, "ttl": duration, "priority": {UUID: integer}, "on_demand": boolean}}`)
+	return roles[role], err
 }
 
 func decode[T any](d *Document, param, want string) (T, error) {

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,13 @@ type Tenure struct {
 	Slot     string `json:"slot"`
 	Instance string `json:"instance"`
 	Epoch    int64  `json:"epoch"`
+	// TTL of the lease, a Go duration as in the slot; "" is sticky.
+	TTL string `json:"ttl,omitempty"`
+}
+
+// Names reports whether the slot s is held under the tenure t.
+func (t Tenure) Names(s Slot) bool {
+	return t.Instance != "" && s.Instance == t.Instance && s.Epoch == t.Epoch
 }
 
 // Claimable returns the numbers of the free slots of role, lowest first, within
@@ -44,28 +52,26 @@ func SlotNumbers(slots map[string]Slot) []string {
 	})
 }
 
-// Claim is the change by which the member me takes slot number n of role, as
-// read in d. It tests everything that the claim depends on: the slot's leaves,
-// the role's slot count, that claims are not paused and that me is not barred
-// (the member's own seq, which keeps it from holding two slots, is tested by
-// Member.Write). The new epoch is above the slot's last and at least the
-// endpoint's clock in Unix seconds (DESIGN, rule 7).
-func Claim(d *Document, me Tenure, uuid string) (*Change, error) {
-	slots, err := d.Slots()
+// Claim is the change by which the member uuid takes the slot that me names, as
+// read in d: a free one, one that it holds without an instance (adopted), or
+// one whose lease lapsed. It tests everything that the claim depends on: the
+// slot's leaves, the role's slot count, that claims are not paused and that the
+// member is not barred (its own seq, which keeps it from holding two slots, is
+// tested by Member.Write). The new epoch is above the slot's last and at least
+// the endpoint's clock in Unix seconds (DESIGN, rule 7). renewal is a fresh
+// random string for a lease, "" for a sticky slot.
+func Claim(d *Document, me Tenure, uuid, renewal string) (*Change, error) {
+	s, err := d.slot(me.Role, me.Slot)
 	if err != nil {
 		return nil, err
-	}
-	s, ok := slots[me.Role][me.Slot]
-	if !ok {
-		return nil, fmt.Errorf("%w: role %s has no slot %s", ErrMalformed, me.Role, me.Slot)
 	}
 	_, count, err := d.SlotCount(me.Role)
 	if err != nil {
 		return nil, err
 	}
-	at := func(leaf string) Pointer { return At(ParamSlots, me.Role, me.Slot, leaf) }
+	at := slotAt(me.Role, me.Slot)
 	c := &Change{}
-	for _, leaf := range []string{"holder", "instance", "epoch", "wanted"} {
+	for _, leaf := range []string{"holder", "instance", "epoch", "renewal", "wanted"} {
 		c.TestAsRead(d, at(leaf))
 	}
 	c.TestAsRead(d, count)
@@ -76,40 +82,88 @@ func Claim(d *Document, me Tenure, uuid string) (*Change, error) {
 	c.Set(at("holder"), uuid)
 	c.Set(at("instance"), me.Instance)
 	c.Set(at("epoch"), me.Epoch)
-	c.transition(d, me, s, "claimed", uuid)
+	c.Set(at("ttl"), me.TTL)
+	c.Set(at("renewal"), renewal)
+	if s.Wanted != "" {
+		c.Set(at("wanted"), "")
+	}
+	claimed := []Transition{{Event: EventClaimed, Holder: uuid, Epoch: me.Epoch}}
+	if s.Instance != "" {
+		claimed = append([]Transition{{Event: EventExpired, Holder: s.Holder, Epoch: s.Epoch}}, claimed...)
+	}
+	c.transition(d, me, claimed...)
 	c.claim = &me
 	return c, nil
 }
 
 // Release is the change by which the holder of the tenure t gives it up. Like
 // every write of a holder it tests the slot's instance and epoch, taken from
-// the tenure and never from what was just read (DESIGN, rule 7).
-func Release(d *Document, t Tenure, uuid string) (*Change, error) {
-	slots, err := d.Slots()
+// the tenure and never from what was just read (DESIGN, rule 7). What the slot
+// is wanted for stays, unless that is Anybody.
+func Release(d *Document, t Tenure, uuid, event string) (*Change, error) {
+	s, err := d.slot(t.Role, t.Slot)
 	if err != nil {
 		return nil, err
 	}
 	c := t.Guard()
-	c.Set(At(ParamSlots, t.Role, t.Slot, "holder"), "")
-	c.Set(At(ParamSlots, t.Role, t.Slot, "instance"), "")
-	c.Set(At(ParamSlots, t.Role, t.Slot, "renewal"), "")
-	c.transition(d, t, slots[t.Role][t.Slot], "released", uuid)
+	c.vacate(t, s)
+	c.transition(d, t, Transition{Event: event, Holder: uuid, Epoch: t.Epoch})
 	return c, nil
+}
+
+// vacate empties the slot s of the tenure t; its epoch stays.
+func (c *Change) vacate(t Tenure, s Slot) {
+	at := slotAt(t.Role, t.Slot)
+	for _, leaf := range []string{"holder", "instance", "ttl", "renewal"} {
+		c.Set(at(leaf), "")
+	}
+	if s.Wanted == Anybody {
+		c.Set(at("wanted"), "")
+	}
 }
 
 // Guard returns a change that can only land while the tenure t holds its slot.
 func (t Tenure) Guard() *Change {
+	at := slotAt(t.Role, t.Slot)
 	c := &Change{}
-	c.testValue(At(ParamSlots, t.Role, t.Slot, "instance"), t.Instance)
-	c.testValue(At(ParamSlots, t.Role, t.Slot, "epoch"), t.Epoch)
+	c.testValue(at("instance"), t.Instance)
+	c.testValue(at("epoch"), t.Epoch)
 	return c
 }
 
-// transition appends to the slot's history and keeps it short.
-func (c *Change) transition(d *Document, t Tenure, s Slot, event, uuid string) {
-	history := append(slices.Clone(s.History), Transition{Event: event, Holder: uuid, Epoch: t.Epoch, At: d.Date.Unix()})
-	if over := len(history) - historyLength; over > 0 {
-		history = history[over:]
+// transition adds to the slot's history and keeps it short. Entries that are
+// there stay as they are, with fields that are unknown to us.
+func (c *Change) transition(d *Document, t Tenure, entries ...Transition) {
+	history := slotAt(t.Role, t.Slot)("history")
+	var kept []json.RawMessage
+	if raw, ok := d.Lookup(history); ok && json.Unmarshal(raw, &kept) != nil {
+		kept = nil // edited by hand into something else: it begins anew
 	}
-	c.Set(At(ParamSlots, t.Role, t.Slot, "history"), history)
+	for _, entry := range entries {
+		entry.At = d.Date.Unix()
+		raw, err := json.Marshal(entry)
+		if err != nil {
+			c.fail(fmt.Errorf("encode %s: %w", history, err))
+		}
+		kept = append(kept, raw)
+	}
+	c.Set(history, kept[max(0, len(kept)-historyLength):])
+}
+
+// slot returns one slot, or ErrMalformed if there is none.
+func (d *Document) slot(role, number string) (Slot, error) {
+	slots, err := d.Slots()
+	if err != nil {
+		return Slot{}, err
+	}
+	s, ok := slots[role][number]
+	if !ok {
+		return s, fmt.Errorf("%w: role %s has no slot %s", ErrMalformed, role, number)
+	}
+	return s, nil
+}
+
+// slotAt returns what makes pointers to the leaves of a slot.
+func slotAt(role, number string) func(leaf string) Pointer {
+	return func(leaf string) Pointer { return At(ParamSlots, role, number, leaf) }
 }

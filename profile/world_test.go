@@ -187,7 +187,7 @@ func (h *host) claim(role string, order ...string) profile.Plan {
 	return func(d *profile.Document) (*profile.Change, error) {
 		n := order[min(calls, len(order)-1)]
 		calls++
-		return profile.Claim(d, profile.Tenure{Role: role, Slot: n, Instance: h.State().Instance}, h.uuid)
+		return profile.Claim(d, profile.Tenure{Role: role, Slot: n, Instance: h.State().Instance}, h.uuid, "")
 	}
 }
 

@@ -328,7 +328,7 @@ func TestNamesOfAllKindsAreClaimedAndReleased(t *testing.T) {
 					return nil, nil
 				}
 				released = true
-				return profile.Release(d, tenure, uuid)
+				return profile.Release(d, tenure, uuid, profile.EventResigned)
 			})
 			if _, ok := h.Tenure(d, role); err != nil || ok || len(h.held(role, uuid)) != 0 {
 				t.Errorf("%q: error %v, tenure %v, held %v, want it released", role, err, ok, h.held(role, uuid))

@@ -8,8 +8,8 @@
 // back. Frequent readings keep that interval short.
 //
 // Readings are only good for differences within one process: where they start from is undefined. They are real
-// time even in a testing/synctest bubble, so code that is simulated takes a func() time.Duration from its Config,
-// which defaults to Now.
+// time even in a testing/synctest bubble, so code that is simulated takes a Clock from its Config,
+// which defaults to System.
 //
 //	start := boottime.Now()
 //	send()

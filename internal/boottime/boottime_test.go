@@ -1,6 +1,8 @@
 package boottime
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 )
@@ -53,5 +55,18 @@ func TestElapsedNeverRunsSlowerThanTheMonotonicClock(t *testing.T) {
 	}
 	if got, want := e.at(last), last.Sub(start); got < want {
 		t.Errorf("the sum is %v after %v", got, want)
+	}
+}
+
+func TestUntilEndsAtItsMomentOrWithTheContext(t *testing.T) {
+	moment := Now() + 20*time.Millisecond
+	if err := System.Until(t.Context(), moment); err != nil || Now() < moment {
+		t.Errorf("returned %v at %v, want nil, not before %v", err, Now(), moment)
+	}
+	stopped := errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(stopped)
+	if err := System.Until(ctx, Now()+time.Hour); !errors.Is(err, stopped) {
+		t.Errorf("returned %v, want the cause of the context", err)
 	}
 }
