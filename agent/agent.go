@@ -12,8 +12,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
 
-	"muster/coordinator"
-	"muster/election"
 	"muster/facts"
 	"muster/internal/backoff"
 	"muster/profile"
@@ -45,6 +43,7 @@ type Agent struct {
 	view    *profile.View
 	member  *profile.Member
 	machine profile.Machine // as read before joining
+	peer    *Peer           // once joined
 	steps   sync.Mutex      // guards the notes of steps
 	lost    chan error      // why this is not the member any more, from a command's write
 
@@ -124,6 +123,10 @@ func (a *Agent) join(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("join %q: %w", a.cfg.Profile, err)
 	}
+	a.peer = NewPeer(PeerConfig{
+		Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, First: a.machine,
+		Runs: a.dir, Logger: a.log, Trouble: a.watchTrouble,
+	})
 	a.log.Info("joined", "profile", d.Name, "machine", a.cfg.UUID, "name", joining.Name)
 	return nil
 }
@@ -181,11 +184,8 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	a.loops(ctx, g)
-	elector := election.New(election.Config{
-		Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, Marked: a.machine.Leader, Logger: a.log.Named("election"),
-	})
-	g.Go(func() error { return elector.Run(ctx) })
+	g.Go(func() error { return a.displaced(ctx) })
+	g.Go(func() error { return a.peer.Run(ctx) })
 	g.Go(func() error { return a.serve(ctx, listener) })
 	return g.Wait()
 }
@@ -197,7 +197,8 @@ func (a *Agent) Do(ctx context.Context, do func(ctx context.Context) error) erro
 	ctx, cancel := context.WithCancelCause(asked)
 	defer cancel(nil)
 	g, ctx := errgroup.WithContext(ctx)
-	a.loops(ctx, g)
+	g.Go(func() error { return a.displaced(ctx) })
+	g.Go(func() error { return a.peer.Attend(ctx) })
 	done := errors.New("the command has ended")
 	var result error
 	g.Go(func() error {
@@ -212,25 +213,14 @@ func (a *Agent) Do(ctx context.Context, do func(ctx context.Context) error) erro
 	return errors.Join(result, err)
 }
 
-// loops starts what every member keeps doing.
-func (a *Agent) loops(ctx context.Context, g *errgroup.Group) {
-	log := a.log.Named("coordinator")
-	g.Go(func() error {
-		select {
-		case err := <-a.lost:
-			return err
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	})
-	g.Go(func() error { return profile.Watch(ctx, a.cfg.Store, a.view, a.watchTrouble) })
-	referee := coordinator.Referee{Member: a.member, Store: a.cfg.Store, View: a.view, Logger: log}
-	g.Go(func() error { return referee.Run(ctx) })
-	if a.cfg.Machine != nil {
-		completion := coordinator.Completion{
-			Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, Journal: a.dir, Logger: log,
-		}
-		g.Go(func() error { return completion.Run(ctx, a.machine) })
+// displaced ends when a command's write showed that this is not the member any
+// more, with the error of that write, or with ctx and its cause.
+func (a *Agent) displaced(ctx context.Context) error {
+	select {
+	case err := <-a.lost:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

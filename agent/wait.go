@@ -31,7 +31,7 @@ func Observe(ctx context.Context, store profile.Store, uuid string, w Waiting, p
 	var g errgroup.Group
 	watching, stop := context.WithCancel(ctx)
 	g.Go(func() error {
-		return profile.Watch(watching, store, view, func(err error) {
+		return profile.Watch(watching, store, view, nil, func(err error) {
 			if err != nil {
 				log.Warn("the profile cannot be watched; the gate stays shut", "err", err)
 			}

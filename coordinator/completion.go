@@ -27,6 +27,8 @@ type Completion struct {
 	Machine profile.MachineStore
 	Journal RunJournal
 	Logger  hclog.Logger
+	// Random draws from [0, 1); nil takes math/rand/v2.
+	Random func() float64
 
 	last  profile.Run
 	began bool // a first look was taken
@@ -74,7 +76,7 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 		}
 		return note(m, known)
 	}
-	follow := profile.Follow{Source: c.Machine, Since: since, Look: look, Trouble: func(err error) {
+	follow := profile.Follow{Source: c.Machine, Since: since, Look: look, Random: c.Random, Trouble: func(err error) {
 		if err != nil {
 			c.Logger.Warn("own machine cannot be watched", "err", err)
 		} else {

@@ -247,7 +247,7 @@ func (h *host) compete(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if !h.deaf {
-		watch.Go(func() { profile.Watch(ctx, h.store, h.view, nil) })
+		watch.Go(func() { profile.Watch(ctx, h.store, h.view, nil, nil) })
 	}
 	return election.New(election.Config{
 		Member: h.member, Store: h.store, View: h.view, Machine: h.machine, Marked: h.marked,

@@ -121,8 +121,12 @@ func (f Follow) sleep(ctx context.Context) error {
 }
 
 // Watch keeps view up to date with the hot params of store until ctx ends.
-// trouble is told when that begins to fail, and with nil when it works again.
-func Watch(ctx context.Context, store Store, view *View, trouble func(error)) error {
+// random draws from [0, 1); nil takes math/rand/v2. trouble, which may be nil,
+// is told when watching begins to fail, and with nil when it works again.
+func Watch(ctx context.Context, store Store, view *View, random func() float64, trouble func(error)) error {
+	if random == nil {
+		random = mathrand.Float64
+	}
 	doc, _ := view.Latest()
 	look := func(ctx context.Context, version string) error {
 		if d, _ := view.Latest(); version != "" && d.Version == version {
@@ -132,19 +136,19 @@ func Watch(ctx context.Context, store Store, view *View, trouble func(error)) er
 	}
 	holdOff := func() time.Duration {
 		d, _ := view.Latest()
-		return HoldOff(d)
+		return HoldOff(d, random)
 	}
-	return Follow{Source: store, Since: doc.Version, Look: look, HoldOff: holdOff, Trouble: trouble}.Run(ctx)
+	return Follow{Source: store, Since: doc.Version, Look: look, HoldOff: holdOff, Trouble: trouble, Random: random}.Run(ctx)
 }
 
 // HoldOff is how long a member waits between a hint and reading, so that the
 // reads of all members together stay bounded: 5 ms a member, 50 ms to 1 s, less
 // up to half of it by chance.
-func HoldOff(d *Document) time.Duration {
+func HoldOff(d *Document, random func() float64) time.Duration {
 	expected, err := d.Expected()
 	if err != nil {
 		return time.Second
 	}
 	most := max(holdOffLeast/4, min(time.Second, time.Duration(expected.Count)*5*time.Millisecond))
-	return time.Duration((0.5 + 0.5*mathrand.Float64()) * float64(most))
+	return time.Duration((0.5 + 0.5*random()) * float64(most))
 }

@@ -3,6 +3,7 @@ package profile_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -191,7 +192,7 @@ func TestWatchKeepsTheViewUpToDate(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				watched := make(chan error)
 				h.calls = map[string]int{}
-				go func() { watched <- profile.Watch(ctx, h.store, h.view, nil) }()
+				go func() { watched <- profile.Watch(ctx, h.store, h.view, nil, nil) }()
 				synctest.Wait()
 
 				w.put(profile.At(profile.ParamEscape), 1)
@@ -224,7 +225,7 @@ func TestOnesOwnWriteCostsNoReadOfTheWatch(t *testing.T) {
 		h.join()
 		ctx, stop := context.WithCancel(t.Context())
 		watched := make(chan error)
-		go func() { watched <- profile.Watch(ctx, h.store, h.view, nil) }()
+		go func() { watched <- profile.Watch(ctx, h.store, h.view, nil, nil) }()
 		synctest.Wait()
 		if _, err := h.Write(ctx, h.name("new")); err != nil {
 			t.Fatal(err)
@@ -242,7 +243,7 @@ func TestTheHoldOffGrowsWithTheClusterAndIsBounded(t *testing.T) {
 	for count, most := range map[string]time.Duration{`1`: 50 * time.Millisecond, `100`: 500 * time.Millisecond, `100000`: time.Second} {
 		d := document(t, profile.ParamExpected, `{"count":`+count+`}`)
 		for range 100 {
-			if got := profile.HoldOff(d); got < most/2 || got > most {
+			if got := profile.HoldOff(d, rand.Float64); got < most/2 || got > most {
 				t.Fatalf("hold-off of %s members is %v, want it within %v and %v", count, got, most/2, most)
 			}
 		}

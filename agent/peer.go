@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"context"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"muster/coordinator"
+	"muster/election"
+	"muster/profile"
+)
+
+// PeerConfig is what a Peer needs. Fields are required unless they say otherwise.
+type PeerConfig struct {
+	Member  *profile.Member // has joined
+	Store   profile.Store
+	View    *profile.View
+	Machine profile.MachineStore // nil without a machine token
+	First   profile.Machine      // the machine as it was read before joining
+	Runs    coordinator.RunJournal
+	Logger  hclog.Logger
+	// Trouble is told when the profile cannot be watched, and with nil when it
+	// can be again; it may be nil.
+	Trouble func(error)
+	// Random draws from [0, 1); nil takes math/rand/v2.
+	Random func() float64
+}
+
+// Peer is a member at work: the loops that every member runs, without the
+// files, facts and socket of a host. Agent runs it, and so do simulations,
+// which therefore simulate what is run in production.
+type Peer struct {
+	Elector *election.Elector
+
+	cfg        PeerConfig
+	referee    *coordinator.Referee
+	completion *coordinator.Completion // nil without a machine token
+}
+
+// NewPeer puts the loops of one member together.
+func NewPeer(cfg PeerConfig) *Peer {
+	log := cfg.Logger.Named("coordinator")
+	p := &Peer{
+		cfg: cfg,
+		Elector: election.New(election.Config{
+			Member: cfg.Member, Store: cfg.Store, View: cfg.View, Machine: cfg.Machine, Marked: cfg.First.Leader,
+			Logger: cfg.Logger.Named("election"), Random: cfg.Random,
+		}),
+		referee: &coordinator.Referee{Member: cfg.Member, Store: cfg.Store, View: cfg.View, Logger: log, Random: cfg.Random},
+	}
+	if cfg.Machine != nil {
+		p.completion = &coordinator.Completion{
+			Member: cfg.Member, Store: cfg.Store, View: cfg.View, Machine: cfg.Machine, Journal: cfg.Runs, Logger: log, Random: cfg.Random,
+		}
+	}
+	return p
+}
+
+// Run watches, competes for slots, records runs of the machine and judges
+// rounds until ctx ends, and then returns its cause. It returns early with the
+// error of whatever cannot go on: profile.ErrTwin and profile.ErrForgotten.
+func (p *Peer) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.Elector.Run(ctx) })
+	g.Go(func() error { return p.Attend(ctx) })
+	return g.Wait()
+}
+
+// Attend is Run without competing for slots.
+func (p *Peer) Attend(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return profile.Watch(ctx, p.cfg.Store, p.cfg.View, p.cfg.Random, p.cfg.Trouble) })
+	g.Go(func() error { return p.referee.Run(ctx) })
+	if p.completion != nil {
+		g.Go(func() error { return p.completion.Run(ctx, p.cfg.First) })
+	}
+	return g.Wait()
+}
