@@ -35,6 +35,8 @@ var kinds = []struct {
 	{"malformed", profile.ErrMalformed},
 	{"not-found", profile.ErrNotFound},
 	{"invalid", profile.ErrInvalid},
+	{"no-such", profile.ErrNoSuch},
+	{"not-now", profile.ErrNotNow},
 	{"open-round", profile.ErrOpenRound},
 	{"lost", profile.ErrLost},
 	{"conflict", profile.ErrConflict},

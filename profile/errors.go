@@ -26,9 +26,18 @@ var (
 	// with it, or that the token file cannot hold a token.
 	ErrRefused = errors.New("profile: token refused")
 
-	// ErrInvalid means that the endpoint rejects the content of a request
-	// (syntax, schema, names). Sending it again will not help.
-	ErrInvalid = errors.New("profile: rejected by the endpoint")
+	// ErrInvalid means that what is asked for makes no sense, or that the
+	// endpoint rejects the content of a request (syntax, schema, names).
+	// Sending it again will not help.
+	ErrInvalid = errors.New("profile: invalid")
+
+	// ErrNoSuch means that the profile has no member, role or slot of that
+	// name, or several. The text lists those that were possible.
+	ErrNoSuch = errors.New("profile: no such member, role or slot")
+
+	// ErrNotNow means that the state of the cluster forbids what an operator
+	// asks for. The text says what would have to be done first.
+	ErrNotNow = errors.New("profile: not as things are")
 
 	// ErrNotSeeded means that the profile does not (yet) carry what `muster
 	// seed` plants.

@@ -149,7 +149,8 @@ func (m *Member) joinRoles(d *Document, c *Change, record Record, exists, again 
 			c.Set(At(ParamMembers, m.state.UUID, "barred", role), "")
 		}
 		for _, n := range SlotNumbers(slots[role]) {
-			if s := slots[role][n]; !again && s.Holder == m.state.UUID && s.Instance != m.state.Instance {
+			// One without an instance is adopted, to be claimed by this member.
+			if s := slots[role][n]; !again && s.Holder == m.state.UUID && s.Instance != "" && s.Instance != m.state.Instance {
 				old := Tenure{Role: role, Slot: n, Instance: s.Instance, Epoch: s.Epoch}
 				release, err := Release(d, old, m.state.UUID, EventReleased)
 				if err != nil {

@@ -11,13 +11,17 @@ import (
 
 // Seed is what the cluster manager plants.
 type Seed struct {
-	Profile  string
-	Filter   string         // drpcli filter words, for cluster/filter
-	Members  []string       // UUIDs of the expected machines, without the manager
-	Leaders  int            // slots of role leader
-	Roles    map[string]int // slots of other roles
-	Workflow string         // of round 1, for people
-	Criteria Criteria       // of the barrier of round 1
+	Profile string
+	Filter  string   // drpcli filter words, for cluster/filter
+	Members []string // UUIDs of the expected machines, without the manager
+	Leaders int      // slots of role leader
+	// MoreLeaders lets Leaders rise to the number of leaders that are adopted
+	// from cluster/leaders: it is only a default.
+	MoreLeaders bool
+	Roles       map[string]int         // slots of other roles
+	Options     map[string]RoleOptions // of any of the roles; their Slots are not used
+	Workflow    string                 // of round 1, for people
+	Criteria    Criteria               // of the barrier of round 1
 }
 
 // factsTotal is the most that all fact sheets together may take, and
@@ -37,21 +41,22 @@ func (s Seed) Params() (Params, error) {
 	if unique := slices.Compact(slices.Sorted(slices.Values(s.Members))); len(unique) < len(s.Members) || unique[0] == "" {
 		return nil, fmt.Errorf("%w: an expected member is named twice, or not named", ErrInvalid)
 	}
-	if s.Leaders < 0 {
-		return nil, fmt.Errorf("%w: %d leader slots", ErrInvalid, s.Leaders)
+	if s.Leaders < 0 || s.Leaders > mostSlots {
+		return nil, fmt.Errorf("%w: %d leader slots: expected 0 to %d", ErrInvalid, s.Leaders, mostSlots)
 	}
 	budget := min(factsSheet, factsTotal/len(s.Members))
 	if budget < factsLeast {
 		budget = 0
 	}
-	counts := map[string]int{Leader: s.Leaders}
-	options := map[string]RoleOptions{}
-	for role, n := range s.Roles {
-		if role == Leader || n < 0 {
-			return nil, fmt.Errorf("%w: role %q with %d slots: role %s has its own count, and counts are not negative", ErrInvalid, role, n, Leader)
-		}
-		counts[role], options[role] = n, RoleOptions{Slots: n}
+	options, err := s.options()
+	if err != nil {
+		return nil, err
 	}
+	counts := maps.Clone(s.Roles)
+	if counts == nil {
+		counts = map[string]int{}
+	}
+	counts[Leader] = s.Leaders
 	slots := map[string]map[string]Slot{}
 	for role, n := range counts {
 		slots[role] = map[string]Slot{}
@@ -85,11 +90,43 @@ func (s Seed) Params() (Params, error) {
 	return params, nil
 }
 
+// options checks the options of the roles and returns what muster/roles says.
+func (s Seed) options() (map[string]any, error) {
+	options := map[string]any{}
+	for role, n := range s.Roles {
+		if role == Leader || n < 0 || n > mostSlots {
+			return nil, fmt.Errorf("%w: role %q with %d slots: role %s has its own count, and counts are 0 to %d", ErrInvalid, role, n, Leader, mostSlots)
+		}
+		options[role] = RoleOptions{Slots: n}
+	}
+	for role, o := range s.Options {
+		if _, err := ParseTTL(o.TTL); err != nil {
+			return nil, fmt.Errorf("role %s: %w", role, err)
+		}
+		n, ok := s.Roles[role]
+		if o.Slots = n; ok {
+			options[role] = o
+			continue
+		}
+		if role != Leader {
+			return nil, fmt.Errorf("%w: options of role %q, which has no slots", ErrInvalid, role)
+		}
+		priority := o.Priority
+		if priority == nil {
+			priority = map[string]int{}
+		}
+		// Without slots: a second count beside cluster/leader-count would be taken for it.
+		options[role] = map[string]any{"ttl": o.TTL, "priority": priority, "on_demand": o.OnDemand}
+	}
+	return options, nil
+}
+
 // Plan plants what an existing profile lacks and leaves alone what it has, so
 // seeding twice, or twice at once, changes nothing. It tests the params as a
 // whole, because absence cannot be tested (wire contract, fact 2). Params that
 // hold what has happened since (round, expected, slots, members, barriers) are
-// planted together or not at all.
+// planted together or not at all. The leaders that cluster/leaders names when the
+// slots are planted hold the first of them.
 func (s Seed) Plan(d *Document) (*Change, error) {
 	if s.Profile != d.Name {
 		return nil, fmt.Errorf("%w: the seed is of profile %q, not of %q", ErrInvalid, s.Profile, d.Name)
@@ -101,12 +138,8 @@ func (s Seed) Plan(d *Document) (*Change, error) {
 	if raw, ok := d.Params[ParamProfile]; ok && !sameJSON(raw, params[ParamProfile]) {
 		return nil, d.Check()
 	}
-	// The slots that are planted follow the count that is already there.
-	if raw, ok := d.Params[ParamLeaderCount]; ok && d.Params[ParamSlots] == nil {
-		if err := json.Unmarshal(raw, &s.Leaders); err != nil {
-			return nil, fmt.Errorf("%w: %s: expected an integer, found %s", ErrMalformed, ParamLeaderCount, clip(raw))
-		}
-		if params, err = s.Params(); err != nil {
+	if d.Params[ParamSlots] == nil {
+		if params, err = s.adopt(d); err != nil {
 			return nil, err
 		}
 	}

@@ -38,8 +38,7 @@ func (d *Document) Claimable(role string) ([]string, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(SlotNumbers(slots[role]), func(n string) bool {
-		i, err := strconv.Atoi(n)
-		return err != nil || i < 1 || i > count || strconv.Itoa(i) != n || !slots[role][n].Free()
+		return !inCount(n, count) || !slots[role][n].Free()
 	}), nil
 }
 

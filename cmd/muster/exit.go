@@ -59,6 +59,8 @@ var codes = []struct {
 	{profile.ErrMalformed, exitUsage},
 	{profile.ErrNotFound, exitUsage},
 	{profile.ErrInvalid, exitUsage},
+	{profile.ErrNoSuch, exitUsage},
+	{profile.ErrNotNow, exitLost},
 	{profile.ErrOpenRound, exitLost},
 	{profile.ErrLost, exitLost},
 	{profile.ErrConflict, exitLost},

@@ -22,10 +22,10 @@ func TestExitCodesAreNeverRenumbered(t *testing.T) {
 	want := map[int][]error{
 		2: {
 			errUsage, config.ErrInvalid, agent.ErrUsage, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
-			profile.ErrTwin, profile.ErrForgotten, profile.ErrNotSeeded, profile.ErrMalformed, profile.ErrNotFound, profile.ErrInvalid,
+			profile.ErrTwin, profile.ErrForgotten, profile.ErrNotSeeded, profile.ErrMalformed, profile.ErrNotFound, profile.ErrInvalid, profile.ErrNoSuch,
 		},
 		3:  {coordinator.ErrTimeout, coordinator.ErrExpired, context.DeadlineExceeded},
-		4:  {profile.ErrOpenRound, profile.ErrLost, profile.ErrConflict},
+		4:  {profile.ErrNotNow, profile.ErrOpenRound, profile.ErrLost, profile.ErrConflict},
 		5:  {profile.ErrUnavailable, profile.ErrUnknownOutcome, agent.ErrStopping},
 		6:  {profile.ErrRefused},
 		7:  {coordinator.ErrBrokenOut},
