@@ -18,7 +18,7 @@ type arrow struct {
 
 // arrows has every package of the module. The first match counts.
 var arrows = []arrow{
-	{"cmd/muster", []string{"agent", "config", "coordinator", "election", "facts", "install", "profile", "profile/drp"},
+	{"cmd/muster", []string{"agent", "config", "coordinator", "election", "facts", "guard", "install", "profile", "profile/drp"},
 		"muster goes on every host: what only developers need stays in muster-lab"},
 	{"cmd/muster-lab", []string{"config", "endpoint/...", "lab/...", "profile", "profile/drp"},
 		"muster-lab runs real muster processes, so it never needs their insides"},
@@ -30,6 +30,8 @@ var arrows = []arrow{
 		"coordinator is about meeting alone: agent composes it with the rest, and slot primitives that others need live in profile"},
 	{"facts", nil,
 		"facts reads a host and knows no cluster; agent publishes what it read"},
+	{"guard", nil,
+		"guard keeps processes to deadlines and knows no cluster; cmd hands it the moments"},
 	{"profile", nil,
 		"profile is the contract that everything rests on, so it rests on nothing"},
 	{"profile/...", []string{"profile"},
