@@ -8,6 +8,7 @@ import (
 
 	"muster/coordinator"
 	"muster/election"
+	"muster/internal/boottime"
 	"muster/profile"
 )
 
@@ -23,6 +24,10 @@ type PeerConfig struct {
 	// Trouble is told when the profile cannot be watched, and with nil when it
 	// can be again; it may be nil.
 	Trouble func(error)
+	// OnDemand leaves roles alone that nobody asks for.
+	OnDemand bool
+	// Clock counts leases; nil takes the host's.
+	Clock boottime.Clock
 	// Random draws from [0, 1); nil takes math/rand/v2.
 	Random func() float64
 }
@@ -45,7 +50,7 @@ func NewPeer(cfg PeerConfig) *Peer {
 		cfg: cfg,
 		Elector: election.New(election.Config{
 			Member: cfg.Member, Store: cfg.Store, View: cfg.View, Machine: cfg.Machine, Marked: cfg.First.Leader,
-			Logger: cfg.Logger.Named("election"), Random: cfg.Random,
+			OnDemand: cfg.OnDemand, Clock: cfg.Clock, Logger: cfg.Logger.Named("election"), Random: cfg.Random,
 		}),
 		referee: &coordinator.Referee{Member: cfg.Member, Store: cfg.Store, View: cfg.View, Logger: log, Random: cfg.Random},
 	}
@@ -69,8 +74,9 @@ func (p *Peer) Run(ctx context.Context) error {
 
 // Attend is Run without competing for slots.
 func (p *Peer) Attend(ctx context.Context) error {
+	watch := profile.Watch{Store: p.cfg.Store, View: p.cfg.View, Pace: p.Elector.Pace, Random: p.cfg.Random, Trouble: p.cfg.Trouble}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return profile.Watch(ctx, p.cfg.Store, p.cfg.View, p.cfg.Random, p.cfg.Trouble) })
+	g.Go(func() error { return watch.Run(ctx) })
 	g.Go(func() error { return p.referee.Run(ctx) })
 	if p.completion != nil {
 		g.Go(func() error { return p.completion.Run(ctx, p.cfg.First) })

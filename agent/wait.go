@@ -31,11 +31,11 @@ func Observe(ctx context.Context, store profile.Store, uuid string, w Waiting, p
 	var g errgroup.Group
 	watching, stop := context.WithCancel(ctx)
 	g.Go(func() error {
-		return profile.Watch(watching, store, view, nil, func(err error) {
+		return profile.Watch{Store: store, View: view, Trouble: func(err error) {
 			if err != nil {
 				log.Warn("the profile cannot be watched; the gate stays shut", "err", err)
 			}
-		})
+		}}.Run(watching)
 	})
 	out, err := waiter{store: store, view: view, uuid: uuid, log: log}.wait(ctx, w, progress)
 	stop()

@@ -288,7 +288,7 @@ func (h *host) serve(ctx context.Context) error {
 	defer loops.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	loops.Go(func() { profile.Watch(ctx, way, h.view, nil, nil) })
+	loops.Go(func() { profile.Watch{Store: way, View: h.view}.Run(ctx) })
 	if !h.noReferee {
 		referee := coordinator.Referee{Member: h.member, Store: way, View: h.view, Logger: hclog.NewNullLogger(), Random: h.random}
 		loops.Go(func() { referee.Run(ctx) })

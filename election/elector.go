@@ -1,19 +1,30 @@
 // Package election races for the slots of roles. A sticky slot has no failover:
 // it is kept, also by a dead holder, until it is given up or an operator frees
-// it. It says where something is placed, not that it lives.
+// it. It says where something is placed, not that it lives. A slot whose role
+// has a TTL is a lease: it must be renewed, and others take it over if it is not.
 //
 // Guaranteed, given the contract of package profile: a slot has at most one
 // holder; a member holds at most one slot of a role; (instance, epoch) of a
 // tenure is never reused and epochs of a slot only rise, except after a
 // restored backup together with a clock set back; nobody claims while the
-// profile is paused, or a role that it is barred from.
+// profile is paused, or a role that it is barred from. Leadership of a lease
+// has ended before anybody else may hold the slot, as long as the rates of the
+// hosts' clocks differ by a factor of less than 9/4 (2 is promised), and as
+// long as the process runs: one that is stopped learns of the end when it runs
+// again. What must not be done late is fenced: profile.Tenure.Guard.
 //
 // Not guaranteed: that every slot is held at any moment (a slot of a member
-// that is slow to start stays free until others stop waiting for it), nor that
-// a holder is alive. Losing a race is a normal outcome and no error.
+// that is slow to start stays free until others stop waiting for it), that the
+// holder of a sticky slot is alive, and that the work done under a tenure is
+// over when its context ends: a Use says when it is. Losing a race is a normal
+// outcome and no error.
 //
-// Clocks: waiting for a better-ranked member is counted on this process's
-// monotonic clock; nothing depends on the clocks of others agreeing.
+// Clocks: a holder counts from before it sent its last renewal, others from
+// when they saw the slot change, each on a clock of its own that runs through
+// suspend. Nothing depends on the clocks of others agreeing.
+//
+// How a lease is timed, and who claims when, is decided in
+// docs/adr/0006-leases.md.
 package election
 
 import (
@@ -23,10 +34,12 @@ import (
 	"maps"
 	mathrand "math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"muster/internal/boottime"
 	"muster/profile"
 )
 
@@ -40,21 +53,42 @@ type Config struct {
 	Machine profile.MachineStore
 	// Marked is how the machine was found to be marked.
 	Marked bool
+	// OnDemand leaves every role alone that nobody asks for, as in a command
+	// that is the member only for its time.
+	OnDemand bool
+	// Clock counts leases; nil takes the host's.
+	Clock boottime.Clock
 	// Logger may be nil.
 	Logger hclog.Logger
 	// Random draws from [0, 1); nil takes math/rand/v2.
 	Random func() float64
 }
 
-// Elector competes for the slots of every role that the profile has.
+// Elector competes for the slots of every role that the profile has. Run works;
+// the other methods are safe for concurrent use with it.
 type Elector struct {
 	cfg    Config
 	log    hclog.Logger
 	marked bool
+	ways   sync.WaitGroup // the goroutines of leases
 	// waits is, by role, since when this member leaves free slots to others.
-	waits map[string]time.Time
+	waits map[string]time.Duration
 	// asked is when the own record was last read for the sake of a lifted bar.
-	asked time.Time
+	asked   time.Time
+	counted time.Time // when records were last read to see who has joined
+	seen    sightings
+	kicks   chan struct{} // holds one token when there is something to look at
+
+	mu      sync.Mutex
+	rest    rest
+	led     map[string]*Leadership    // role → leadership, until its slot is given back
+	over    map[string]profile.Tenure // role → the tenure whose leadership ended last
+	asks    map[string]int            // role → who on this host asks for it
+	resigns map[string]string         // role → event for which the slot is to be given up
+	cooling map[string]cooling        // role → since when it was resigned
+	why     map[string]string         // role → why no slot is held
+	pace    map[string]time.Duration  // role → how old a look may be
+	begun   chan struct{}             // closed by the next change of led
 }
 
 // New returns an elector. Run starts it.
@@ -65,7 +99,15 @@ func New(cfg Config) *Elector {
 	if cfg.Random == nil {
 		cfg.Random = mathrand.Float64
 	}
-	return &Elector{cfg: cfg, log: cfg.Logger, marked: cfg.Marked, waits: map[string]time.Time{}}
+	if cfg.Clock == nil {
+		cfg.Clock = boottime.System
+	}
+	return &Elector{
+		cfg: cfg, log: cfg.Logger, marked: cfg.Marked, waits: map[string]time.Duration{}, seen: sightings{},
+		kicks: make(chan struct{}, 1), led: map[string]*Leadership{}, over: map[string]profile.Tenure{}, asks: map[string]int{},
+		resigns: map[string]string{}, cooling: map[string]cooling{}, why: map[string]string{}, pace: map[string]time.Duration{},
+		begun: make(chan struct{}),
+	}
 }
 
 // retryEvery is how soon something that failed is tried again, and barredEvery
@@ -77,24 +119,32 @@ const (
 )
 
 // Run competes until ctx ends, and returns its cause; or until the member's
-// identity is lost, with profile.ErrTwin or profile.ErrForgotten. Slots are
-// kept when it returns.
+// identity is lost, with profile.ErrTwin or profile.ErrForgotten. When it
+// returns, leadership has ended; sticky slots are kept, and leases are given
+// back unless something that ran under them may still run.
 func (e *Elector) Run(ctx context.Context) error {
+	leading, stop := context.WithCancelCause(ctx)
+	err := e.loop(ctx, leading)
+	stop(err)
+	if ctx.Err() != nil {
+		e.leave(context.WithoutCancel(ctx))
+	}
+	e.ways.Wait()
+	return err
+}
+
+// loop acts on every state of the profile. Leadership is bounded by leading.
+func (e *Elector) loop(ctx, leading context.Context) error {
 	var seen uint64
 	wake := time.Duration(0)
 	said := "" // the trouble that was logged last
 	for {
-		waiting, cancel := ctx, context.CancelFunc(func() {})
-		if wake > 0 {
-			waiting, cancel = context.WithTimeout(ctx, wake)
+		if err := e.await(ctx, seen, wake); err != nil {
+			return err
 		}
-		doc, n, _ := e.cfg.View.Wait(waiting, seen)
-		cancel()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		seen = n
-		next, err := e.act(ctx, doc)
+		var doc *profile.Document
+		doc, seen = e.cfg.View.Latest()
+		next, err := e.act(ctx, leading, doc)
 		switch {
 		case errors.Is(err, profile.ErrTwin), errors.Is(err, profile.ErrForgotten):
 			return err
@@ -103,7 +153,7 @@ func (e *Elector) Run(ctx context.Context) error {
 				e.log.Warn("election is held up", "err", err)
 				said = text
 			}
-			next = retryEvery
+			next = soonest(next, retryEvery)
 		case err == nil:
 			said = ""
 		}
@@ -111,27 +161,52 @@ func (e *Elector) Run(ctx context.Context) error {
 	}
 }
 
+// await blocks until there is a state of the profile after seen, somebody
+// kicks, or wake (0: never) has passed. It returns the cause of ctx.
+func (e *Elector) await(ctx context.Context, seen uint64, wake time.Duration) error {
+	var due <-chan time.Time
+	if wake > 0 {
+		timer := time.NewTimer(wake)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-e.cfg.View.After(seen):
+	case <-e.kicks:
+	case <-due:
+	case <-ctx.Done():
+	}
+	return context.Cause(ctx)
+}
+
+// kick makes the loop look again soon.
+func (e *Elector) kick() {
+	select {
+	case e.kicks <- struct{}{}:
+	default: // it is about to
+	}
+}
+
 // act does what the state d of the profile asks for, and says when to look
 // again though nothing changes (0: not needed).
-func (e *Elector) act(ctx context.Context, d *profile.Document) (time.Duration, error) {
+func (e *Elector) act(ctx, leading context.Context, d *profile.Document) (time.Duration, error) {
 	slots, err := d.Slots()
 	if err != nil {
 		return 0, err
 	}
+	now := e.cfg.Clock.Now()
+	e.seen.look(slots, now)
+	e.mu.Lock()
+	e.rest.watch(d, slots, now)
+	e.mu.Unlock()
 	var wake time.Duration
 	var faults []error // of one role, which hold up no other
 	for _, role := range slices.Sorted(maps.Keys(slots)) {
-		err := e.giveBack(ctx, d, role, slots[role])
-		var wait time.Duration
-		if err == nil {
-			wait, err = e.compete(ctx, role, slots[role])
-		}
+		wait, err := e.actRole(ctx, leading, d, role, slots[role])
 		if err != nil {
 			faults = append(faults, fmt.Errorf("role %s: %w", role, err))
 		}
-		if wait > 0 && (wake == 0 || wait < wake) {
-			wake = wait
-		}
+		wake = soonest(wake, wait)
 	}
 	latest, _ := e.cfg.View.Latest()
 	if err := e.mirror(ctx, latest); err != nil {
@@ -140,114 +215,26 @@ func (e *Elector) act(ctx context.Context, d *profile.Document) (time.Duration, 
 	return wake, errors.Join(faults...)
 }
 
-// compete claims a slot of role, whose slots were seen as they are given, if it
-// is this member's turn.
-func (e *Elector) compete(ctx context.Context, role string, seen map[string]profile.Slot) (time.Duration, error) {
-	if e.holds(seen) || !slices.ContainsFunc(slices.Collect(maps.Values(seen)), profile.Slot.Free) {
-		delete(e.waits, role)
-		return 0, nil
-	}
-	d, _ := e.cfg.View.Latest()
-	free, err := d.Claimable(role)
-	if err != nil || len(free) == 0 {
-		delete(e.waits, role)
+// actRole does what one role asks for.
+func (e *Elector) actRole(ctx, leading context.Context, d *profile.Document, role string, slots map[string]profile.Slot) (time.Duration, error) {
+	if err := e.giveBack(ctx, d, role, slots); err != nil {
 		return 0, err
 	}
-	if err := e.plantBar(ctx, d, role); err != nil {
+	if err := e.grow(ctx, d, role); err != nil {
 		return 0, err
 	}
-	if wait, err := e.askBar(ctx, role); err != nil || wait > 0 {
-		return wait, err
-	}
-	d, _ = e.cfg.View.Latest()
-	if may, err := e.mayClaim(d, role); err != nil || !may {
-		delete(e.waits, role)
+	if held, err := e.keep(ctx, leading, role); err != nil || held {
 		return 0, err
 	}
-	if free, err = d.Claimable(role); err != nil || len(free) == 0 {
-		return 0, err
-	}
-	rank, err := e.rank(d, role)
-	if err != nil {
-		return 0, err
-	}
-	if rank >= len(free) {
-		since, waiting := e.waits[role]
-		if !waiting {
-			since = time.Now()
-			e.waits[role] = since
-		}
-		if left := e.patience(rank-len(free)) - time.Since(since); left > 0 {
-			return left, nil
-		}
-	}
-	if d, err = e.look(ctx, rank >= len(free)); err != nil {
-		return 0, err
-	}
-	if free, err = d.Claimable(role); err != nil || len(free) == 0 {
-		return 0, err
-	}
-	delete(e.waits, role)
-	return 0, e.claim(ctx, role, free[rank%len(free)])
+	return e.compete(ctx, leading, role)
 }
 
-// look returns the profile as one whole answer of the endpoint: a claim takes
-// its epoch from the answer's Date, which the hot params do not have. It is read
-// now if the newest state is none, and before every race: for what is still free.
-func (e *Elector) look(ctx context.Context, race bool) (*profile.Document, error) {
-	if race || !e.cfg.View.Whole() {
-		_, before := e.cfg.View.Latest()
-		d, err := e.cfg.Store.Read(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if !e.cfg.View.Put(d, before) {
-			if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.HotParams()...); err != nil {
-				return nil, err
-			}
-		}
+// soonest returns the shorter of two waits, of which 0 is none.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
 	}
-	d, _ := e.cfg.View.Latest()
-	return d, nil
-}
-
-// patience is how long a member leaves a free slot to those who rank better:
-// a second, and a little more for each of them, so that not all race at once.
-func (e *Elector) patience(behind int) time.Duration {
-	return time.Second + min(10*time.Second, time.Duration((float64(behind)+e.cfg.Random())*float64(50*time.Millisecond)))
-}
-
-func (e *Elector) claim(ctx context.Context, role, slot string) error {
-	uuid := e.cfg.Member.UUID()
-	after, err := e.cfg.Member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
-		if slots, err := d.Slots(); err != nil || e.holds(slots[role]) {
-			return nil, err
-		}
-		free, err := d.Claimable(role)
-		if err != nil {
-			return nil, err
-		}
-		may, err := e.mayClaim(d, role)
-		if err != nil {
-			return nil, err
-		}
-		if !may || !slices.Contains(free, slot) {
-			return nil, profile.ErrLost
-		}
-		me := profile.Tenure{Role: role, Slot: slot, Instance: e.cfg.Member.State().Instance}
-		return profile.Claim(d, me, uuid, "")
-	})
-	if errors.Is(err, profile.ErrLost) {
-		e.log.Debug("slot went to somebody else", "role", role, "slot", slot)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if t, held := e.cfg.Member.Tenure(after, role); held {
-		e.log.Info("slot claimed", "role", role, "slot", t.Slot, "epoch", t.Epoch)
-	}
-	return nil
+	return a
 }
 
 // holds reports whether some of the slots of a role names this machine, under
@@ -259,96 +246,4 @@ func (e *Elector) holds(slots map[string]profile.Slot) bool {
 		}
 	}
 	return false
-}
-
-// mayClaim reports whether claims are open to this member.
-func (e *Elector) mayClaim(d *profile.Document, role string) (bool, error) {
-	paused, err := d.Paused()
-	if err != nil || paused {
-		return false, err
-	}
-	record, ok, err := d.Record(e.cfg.Member.UUID())
-	bar, planted := record.Barred[role]
-	return ok && planted && bar == "", err
-}
-
-// plantBar gives the own record a bar for a role that is newer than it, so that
-// a claim has something to test.
-func (e *Elector) plantBar(ctx context.Context, d *profile.Document, role string) error {
-	uuid := e.cfg.Member.UUID()
-	lacks := func(d *profile.Document) (bool, error) {
-		record, ok, err := d.Record(uuid)
-		_, planted := record.Barred[role]
-		return ok && !planted, err
-	}
-	if lack, err := lacks(d); err != nil || !lack {
-		return err
-	}
-	_, err := e.cfg.Member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
-		if lack, err := lacks(d); err != nil || !lack {
-			return nil, err
-		}
-		c := &profile.Change{}
-		c.TestAsRead(d, profile.At(profile.ParamMembers, uuid, "barred"))
-		c.Set(profile.At(profile.ParamMembers, uuid, "barred", role), "")
-		return c, nil
-	})
-	return err
-}
-
-// askBar reads the own record again if it is known to bar this member from
-// role: the view does not follow records, and the bar may be lifted by now. It
-// returns how long to wait before that may be asked.
-func (e *Elector) askBar(ctx context.Context, role string) (time.Duration, error) {
-	d, _ := e.cfg.View.Latest()
-	record, _, err := d.Record(e.cfg.Member.UUID())
-	if err != nil || record.Barred[role] == "" {
-		return 0, err
-	}
-	delete(e.waits, role)
-	if left := barredEvery - time.Since(e.asked); left > 0 {
-		return left, nil
-	}
-	e.asked = time.Now()
-	if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.ParamMembers); err != nil {
-		return 0, err
-	}
-	d, _ = e.cfg.View.Latest()
-	if record, _, err = d.Record(e.cfg.Member.UUID()); err != nil || record.Barred[role] == "" {
-		return 0, err
-	}
-	return barredEvery, nil
-}
-
-// giveBack frees slots that name this instance with a tenure that it did not
-// claim, as after a restored document (DESIGN, rule 7).
-func (e *Elector) giveBack(ctx context.Context, d *profile.Document, role string, slots map[string]profile.Slot) error {
-	s := e.cfg.Member.State()
-	for _, n := range profile.SlotNumbers(slots) {
-		if slots[n].Holder != s.UUID || slots[n].Instance != s.Instance {
-			continue // for nearly all; what follows decodes every slot anew
-		}
-		stray := func(d *profile.Document) (profile.Tenure, bool) {
-			all, err := d.Slots()
-			slot := all[role][n]
-			t := profile.Tenure{Role: role, Slot: n, Instance: slot.Instance, Epoch: slot.Epoch}
-			claimed, held := e.cfg.Member.Tenure(d, role)
-			return t, err == nil && slot.Holder == s.UUID && slot.Instance == s.Instance && (!held || claimed != t)
-		}
-		if _, is := stray(d); !is {
-			continue
-		}
-		_, err := e.cfg.Member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
-			t, is := stray(d)
-			if !is {
-				return nil, nil // a claim whose answer was lost, and is now known
-			}
-			e.log.Warn("giving back a slot that this member did not claim", "role", role, "slot", n)
-			return profile.Release(d, t, s.UUID, profile.EventReleased)
-		})
-		if err != nil {
-			return fmt.Errorf("give back slot %s: %w", n, err)
-		}
-	}
-	return nil
 }

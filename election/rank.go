@@ -4,12 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"muster/profile"
 )
 
 // rank is this member's place, from 0, among the expected members that hold no
-// slot of role: the i-th goes for the i-th free slot, so that nobody races as
+// slot of role and whose priority is not 0: the i-th goes for the i-th free slot, so that nobody races as
 // long as everybody is there. Members that the seed did not list come last.
 func (e *Elector) rank(d *profile.Document, role string) (int, error) {
 	expected, err := d.Expected()
@@ -29,12 +30,17 @@ func (e *Elector) rank(d *profile.Document, role string) (int, error) {
 		holders[s.Holder] = true
 	}
 	me := e.cfg.Member.UUID()
-	mine, place, listed := order(me, round.N), 0, false
+	options, err := d.RoleOptions(role)
+	if err != nil {
+		return 0, err
+	}
+	order := func(uuid string) string { return order(uuid, round.N, options.PriorityOf(uuid)) }
+	mine, place, listed := order(me), 0, false
 	for _, uuid := range expected.Members {
 		switch {
 		case uuid == me:
 			listed = true
-		case !holders[uuid] && order(uuid, round.N) < mine:
+		case !holders[uuid] && options.PriorityOf(uuid) > 0 && order(uuid) < mine:
 			place++
 		}
 	}
@@ -44,9 +50,9 @@ func (e *Elector) rank(d *profile.Document, role string) (int, error) {
 	return place, nil
 }
 
-// order spreads members evenly and differently in every round. The UUID decides
-// between equals.
-func order(uuid string, round int) string {
+// order sorts by priority, the highest first, and spreads members of the same
+// evenly and differently in every round. The UUID decides between equals.
+func order(uuid string, round, priority int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", uuid, round))
-	return fmt.Sprintf("%016x/%s", binary.BigEndian.Uint64(sum[:]), uuid)
+	return fmt.Sprintf("%020d/%016x/%s", math.MaxInt64-int64(priority), binary.BigEndian.Uint64(sum[:]), uuid)
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"muster/election"
+	"muster/internal/backoff"
+	"muster/internal/boottime"
 	"muster/profile"
 	"muster/profile/memory"
 )
@@ -167,6 +169,8 @@ type host struct {
 	ways    []*memory.Store
 	view    *profile.View
 	member  *profile.Member
+	elector *election.Elector
+	rate    float64 // of the host's clock; 0 is 1
 	store   *counting
 	log     log
 	cancel  context.CancelCauseFunc
@@ -246,13 +250,43 @@ func (h *host) compete(ctx context.Context) error {
 	defer watch.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if !h.deaf {
-		watch.Go(func() { profile.Watch(ctx, h.store, h.view, nil, nil) })
-	}
-	return election.New(election.Config{
+	h.elector = election.New(election.Config{
 		Member: h.member, Store: h.store, View: h.view, Machine: h.machine, Marked: h.marked,
-		Random: h.random, Logger: hclog.New(&hclog.LoggerOptions{Output: &h.log, Level: hclog.Debug}),
-	}).Run(ctx)
+		Clock: h.clock(), Random: h.random, Logger: hclog.New(&hclog.LoggerOptions{Output: &h.log, Level: hclog.Debug}),
+	})
+	if !h.deaf {
+		watch.Go(func() { profile.Watch{Store: h.store, View: h.view, Pace: h.elector.Pace}.Run(ctx) })
+	}
+	return h.elector.Run(ctx)
+}
+
+// clock returns the host's clock, in simulated time.
+func (h *host) clock() boottime.Clock {
+	if h.rate == 0 {
+		return rated{1}
+	}
+	return rated{h.rate}
+}
+
+// rated is a clock of the bubble that runs at its own rate.
+type rated struct{ rate float64 }
+
+var bubble = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when every bubble begins
+
+func (r rated) Now() time.Duration {
+	return time.Duration(float64(time.Since(bubble)) * r.rate)
+}
+
+func (r rated) Until(ctx context.Context, moment time.Duration) error {
+	for {
+		left := moment - r.Now()
+		if left <= 0 {
+			return nil
+		}
+		if err := backoff.Sleep(ctx, time.Duration(float64(left)/r.rate)+1); err != nil {
+			return err
+		}
+	}
 }
 
 // start joins and competes in the background.

@@ -40,6 +40,9 @@ type Follow struct {
 	// HoldOff is how long to wait between a hint and the look, so that many
 	// changes in a row cost one look; nil is 100 to 200 ms.
 	HoldOff func() time.Duration
+	// Pace says how old a look may be: a short one shortens polling and hold-off,
+	// one above the usual polling lengthens both. 0, and nil, is the usual.
+	Pace func() time.Duration
 	// Trouble is told when looking begins to fail, and with nil when it works
 	// again.
 	Trouble func(error)
@@ -110,35 +113,89 @@ func (f Follow) hint(ctx context.Context, pollUntil *time.Time) (string, error) 
 		return "", nil // waited in vain: look all the same
 	}
 	if f.Since != "" {
-		return version, backoff.Sleep(ctx, f.HoldOff())
+		return version, f.hold(ctx)
 	}
 	return version, nil
 }
 
 // sleep waits for the next poll, ±20 %.
 func (f Follow) sleep(ctx context.Context) error {
-	return backoff.Sleep(ctx, time.Duration((0.8+0.4*f.Random())*float64(pollEvery)))
+	return f.rest(ctx, func() time.Duration {
+		if pace := f.pace(); pace > 0 {
+			return pace
+		}
+		return pollEvery
+	}, 0.8+0.4*f.Random())
 }
 
-// Watch keeps view up to date with the hot params of store until ctx ends.
-// random draws from [0, 1); nil takes math/rand/v2. trouble, which may be nil,
-// is told when watching begins to fail, and with nil when it works again.
-func Watch(ctx context.Context, store Store, view *View, random func() float64, trouble func(error)) error {
-	if random == nil {
-		random = mathrand.Float64
+// hold waits between a hint and the look.
+func (f Follow) hold(ctx context.Context) error {
+	usual := f.HoldOff()
+	return f.rest(ctx, func() time.Duration {
+		switch pace := f.pace(); {
+		case pace > pollEvery:
+			return pace
+		case pace > 0:
+			return min(usual, holdOffLeast/4)
+		}
+		return usual
+	}, 1)
+}
+
+// paceEvery is how often a wait looks whether it became shorter.
+const paceEvery = 500 * time.Millisecond
+
+// rest waits for share of what length says, which may become shorter meanwhile.
+func (f Follow) rest(ctx context.Context, length func() time.Duration, share float64) error {
+	begun := time.Now()
+	for {
+		left := time.Duration(share*float64(length())) - time.Since(begun)
+		if left <= 0 {
+			return nil
+		}
+		if err := backoff.Sleep(ctx, min(left, paceEvery)); err != nil {
+			return err
+		}
 	}
-	doc, _ := view.Latest()
+}
+
+func (f Follow) pace() time.Duration {
+	if f.Pace == nil {
+		return 0
+	}
+	return f.Pace()
+}
+
+// Watch keeps a view up to date with the hot params of a store.
+type Watch struct {
+	Store Store
+	View  *View
+	// Pace says how old a look may be, 0 for the usual; nil is always the usual.
+	Pace func() time.Duration
+	// Trouble, which may be nil, is told when watching begins to fail, and with
+	// nil when it works again.
+	Trouble func(error)
+	// Random draws from [0, 1); nil takes math/rand/v2.
+	Random func() float64
+}
+
+// Run watches until ctx ends, and returns its cause.
+func (w Watch) Run(ctx context.Context) error {
+	if w.Random == nil {
+		w.Random = mathrand.Float64
+	}
+	doc, _ := w.View.Latest()
 	look := func(ctx context.Context, version string) error {
-		if d, _ := view.Latest(); version != "" && d.Version == version {
+		if d, _ := w.View.Latest(); version != "" && d.Version == version {
 			return nil // the answer to one's own write said it all
 		}
-		return view.Refresh(ctx, store, HotParams()...)
+		return w.View.Refresh(ctx, w.Store, HotParams()...)
 	}
 	holdOff := func() time.Duration {
-		d, _ := view.Latest()
-		return HoldOff(d, random)
+		d, _ := w.View.Latest()
+		return HoldOff(d, w.Random)
 	}
-	return Follow{Source: store, Since: doc.Version, Look: look, HoldOff: holdOff, Trouble: trouble, Random: random}.Run(ctx)
+	return Follow{Source: w.Store, Since: doc.Version, Look: look, HoldOff: holdOff, Pace: w.Pace, Trouble: w.Trouble, Random: w.Random}.Run(ctx)
 }
 
 // HoldOff is how long a member waits between a hint and reading, so that the

@@ -192,7 +192,7 @@ func TestWatchKeepsTheViewUpToDate(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				watched := make(chan error)
 				h.calls = map[string]int{}
-				go func() { watched <- profile.Watch(ctx, h.store, h.view, nil, nil) }()
+				go func() { watched <- profile.Watch{Store: h.store, View: h.view}.Run(ctx) }()
 				synctest.Wait()
 
 				w.put(profile.At(profile.ParamEscape), 1)
@@ -225,7 +225,7 @@ func TestOnesOwnWriteCostsNoReadOfTheWatch(t *testing.T) {
 		h.join()
 		ctx, stop := context.WithCancel(t.Context())
 		watched := make(chan error)
-		go func() { watched <- profile.Watch(ctx, h.store, h.view, nil, nil) }()
+		go func() { watched <- profile.Watch{Store: h.store, View: h.view}.Run(ctx) }()
 		synctest.Wait()
 		if _, err := h.Write(ctx, h.name("new")); err != nil {
 			t.Fatal(err)

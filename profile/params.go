@@ -300,6 +300,11 @@ func (d *Document) Barrier(name string, round int) (Barrier, bool, error) {
 	return b, true, nil
 }
 
+// Barriers returns all barriers: name → round → barrier.
+func (d *Document) Barriers() (map[string]map[string]Barrier, error) {
+	return decode[map[string]map[string]Barrier](d, ParamBarriers, `{NAME: {ROUND: {"criteria": {…}, "verdict": string, …}}}`)
+}
+
 // Mirrors returns the entries of cluster/leaders.
 func (d *Document) Mirrors() ([]Mirror, error) {
 	return decode[[]Mirror](d, ParamLeaders, `[{"Address": string, "Name": string, "Uuid": string}]`)

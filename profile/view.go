@@ -97,6 +97,19 @@ func (v *View) Wait(ctx context.Context, after uint64) (*Document, uint64, error
 	}
 }
 
+// After returns a channel that is closed once there is a state with a number
+// above n.
+func (v *View) After(n uint64) <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.n > n {
+		now := make(chan struct{})
+		close(now)
+		return now
+	}
+	return v.changed
+}
+
 // Refresh reads the named params of store into the view, one call after the
 // other, so that reads do not overtake each other. When it returns nil the view
 // is at least as new, in these params, as the call. An answer that lacks a param

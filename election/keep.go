@@ -1,0 +1,314 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"muster/profile"
+)
+
+// ErrNoSlot means that the member holds no slot of the role.
+var ErrNoSlot = errors.New("election: no slot of the role is held")
+
+// Await blocks until the member leads in role, or ctx ends.
+func (e *Elector) Await(ctx context.Context, role string) (*Leadership, error) {
+	for {
+		e.mu.Lock()
+		l, changed := e.led[role], e.begun
+		e.mu.Unlock()
+		if l != nil && l.ctx.Err() == nil {
+			return l, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// Ask says that this host wants a slot of a role that is on demand. withdraw
+// ends that; with the last of them the slot is given back, once nothing runs
+// under it any more.
+func (e *Elector) Ask(role string) (withdraw func()) {
+	e.mu.Lock()
+	e.asks[role]++
+	e.mu.Unlock()
+	e.kick()
+	return func() {
+		e.mu.Lock()
+		e.asks[role]--
+		e.mu.Unlock()
+		e.kick()
+	}
+}
+
+// Resign gives up the slot of role, and returns the tenure that has ended. The
+// member does not claim the role again before another did, or for 10 s.
+// ErrNoSlot: there is nothing to give up. If ctx ends first the slot is given
+// up nevertheless, as soon as it can be.
+func (e *Elector) Resign(ctx context.Context, role string) (profile.Tenure, error) {
+	d, _ := e.cfg.View.Latest()
+	t, held := e.cfg.Member.Tenure(d, role)
+	if !held {
+		return t, fmt.Errorf("%w: %s", ErrNoSlot, role)
+	}
+	e.mu.Lock()
+	e.resigns[role] = profile.EventResigned
+	e.mu.Unlock()
+	e.kick()
+	for {
+		_, n := e.cfg.View.Latest()
+		if now, _ := e.cfg.View.Latest(); !e.confirms(now, t) {
+			return t, nil
+		}
+		select {
+		case <-e.cfg.View.After(n):
+		case <-ctx.Done():
+			return t, fmt.Errorf("slot %s/%s is not given up yet: %w", t.Role, t.Slot, context.Cause(ctx))
+		}
+	}
+}
+
+// confirms reports whether the slot is held under the tenure t in d.
+func (e *Elector) confirms(d *profile.Document, t profile.Tenure) bool {
+	now, held := e.cfg.Member.Tenure(d, t.Role)
+	return held && now == t
+}
+
+// keep leads the slot of role that the member holds, or gives it up. It reports
+// whether the member holds one.
+func (e *Elector) keep(ctx, leading context.Context, role string) (bool, error) {
+	d, _ := e.cfg.View.Latest()
+	t, mine := e.cfg.Member.Tenure(d, role)
+	l := e.leads(role)
+	if l != nil && (!mine || l.tenure != t) {
+		l.end(fmt.Errorf("%w: slot %s/%s is not held in epoch %d any more", profile.ErrLost, role, l.tenure.Slot, l.tenure.Epoch))
+		e.drop(role, l.tenure)
+		l = nil
+	}
+	if !mine {
+		e.forgetResign(role)
+		return false, nil
+	}
+	e.note(role, "", 0)
+	event, err := e.mustGiveUp(d, t, l != nil)
+	switch {
+	case err != nil:
+		return true, err
+	case event != "":
+		return true, e.giveUp(ctx, t, l, event)
+	case l != nil && l.ctx.Err() != nil, l == nil && e.wasLed(t):
+		return true, e.giveUp(ctx, t, l, profile.EventReleased)
+	case l == nil:
+		return true, e.resume(ctx, leading, d, t)
+	}
+	return true, nil
+}
+
+// mustGiveUp returns the event for which the slot of t is to be given up, or "".
+// A slot on demand that was not led since the start of this process is left to
+// whoever asks again.
+func (e *Elector) mustGiveUp(d *profile.Document, t profile.Tenure, led bool) (string, error) {
+	e.mu.Lock()
+	event := e.resigns[t.Role]
+	e.mu.Unlock()
+	if event != "" {
+		return event, nil
+	}
+	slots, err := d.Slots()
+	if err != nil {
+		return "", err
+	}
+	switch wanted := slots[t.Role][t.Slot].Wanted; wanted {
+	case "", e.cfg.Member.UUID():
+	case profile.Anybody:
+		return profile.EventEvicted, nil
+	default:
+		return profile.EventTransferred, nil
+	}
+	count, _, err := d.SlotCount(t.Role)
+	if err != nil {
+		return "", err
+	}
+	options, err := d.RoleOptions(t.Role)
+	if err != nil {
+		return "", err
+	}
+	if n, err := strconv.Atoi(t.Slot); err != nil || n > count || options.PriorityOf(e.cfg.Member.UUID()) == 0 {
+		return profile.EventDrained, nil
+	}
+	if led && options.OnDemand && !e.isAsked(t.Role) {
+		return profile.EventReleased, nil
+	}
+	return "", nil
+}
+
+// giveUp ends the leadership l of the tenure t, if there is one, and frees the
+// slot once nothing runs under it any more.
+func (e *Elector) giveUp(ctx context.Context, t profile.Tenure, l *Leadership, event string) error {
+	if l != nil {
+		l.end(fmt.Errorf("%w: %s", ErrGivenUp, event))
+		if l.used() {
+			return nil // its end wakes the loop
+		}
+	}
+	return e.release(ctx, t, event)
+}
+
+// release frees the slot of the tenure t.
+func (e *Elector) release(ctx context.Context, t profile.Tenure, event string) error {
+	uuid := e.cfg.Member.UUID()
+	_, err := e.cfg.Member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
+		slots, err := d.Slots()
+		if err != nil || !t.Names(slots[t.Role][t.Slot]) {
+			return nil, err
+		}
+		return profile.Release(d, t, uuid, event)
+	})
+	if err != nil {
+		return fmt.Errorf("give up slot %s: %w", t.Slot, err)
+	}
+	e.log.Info("slot given up", "role", t.Role, "slot", t.Slot, "epoch", t.Epoch, "because", event)
+	e.drop(t.Role, t)
+	e.forgetResign(t.Role)
+	if event == profile.EventResigned {
+		e.mu.Lock()
+		e.cooling[t.Role] = cooling{since: e.cfg.Clock.Now(), epoch: t.Epoch}
+		e.mu.Unlock()
+	}
+	return nil
+}
+
+// resume leads a tenure of before, as after a restart: a lease only once it is
+// renewed, and a role on demand only if somebody on this host asks for it.
+func (e *Elector) resume(ctx, leading context.Context, d *profile.Document, t profile.Tenure) error {
+	options, err := d.RoleOptions(t.Role)
+	if err != nil || options.OnDemand && !e.isAsked(t.Role) {
+		return err
+	}
+	slots, err := d.Slots()
+	if err != nil {
+		return err
+	}
+	ttl, err := profile.ParseTTL(t.TTL)
+	if err != nil {
+		return err
+	}
+	lease := e.cfg.Member.Lease(t, slots[t.Role][t.Slot].Renewal)
+	var since time.Duration
+	if ttl > 0 {
+		since, err = attempt(ctx, lease, ttl, e.cfg.Clock)
+	}
+	if errors.Is(err, profile.ErrLost) || errors.Is(err, profile.ErrTwin) {
+		e.drop(t.Role, t)
+	}
+	if err != nil {
+		return fmt.Errorf("slot %s: %w", t.Slot, err)
+	}
+	e.lead(leading, t, ttl, lease, since)
+	return nil
+}
+
+// lead begins leadership under the tenure t; a lease counts from since.
+func (e *Elector) lead(leading context.Context, t profile.Tenure, ttl time.Duration, lease *profile.Lease, since time.Duration) {
+	l := newLeadership(leading, t, ttl, e.cfg.Clock, e.kick)
+	if ttl > 0 {
+		l.extend(since)
+		e.ways.Go(l.expire)
+		e.ways.Go(func() { l.renew(lease, since, e.cfg.Random) })
+	}
+	e.log.Info("slot is held", "role", t.Role, "slot", t.Slot, "epoch", t.Epoch, "ttl", ttl)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.led[t.Role] = l
+	delete(e.cooling, t.Role)
+	close(e.begun)
+	e.begun = make(chan struct{})
+}
+
+// leave gives leases back when the elector ends, once nothing runs under them
+// any more; what does not end in time keeps its slot until the lease lapses.
+func (e *Elector) leave(ctx context.Context) {
+	e.mu.Lock()
+	led := make([]*Leadership, 0, len(e.led))
+	for _, l := range e.led {
+		led = append(led, l)
+	}
+	e.mu.Unlock()
+	for _, l := range led {
+		if l.ttl == 0 || !l.unused(ctx) {
+			continue
+		}
+		last, cancel := context.WithTimeout(ctx, leaveFor)
+		if err := e.release(last, l.tenure, profile.EventReleased); err != nil {
+			e.log.Warn("a lease could not be given back and lapses by itself", "role", l.tenure.Role, "slot", l.tenure.Slot, "err", err)
+		}
+		cancel()
+	}
+}
+
+// leaveFor bounds the giving back of a lease when the elector ends.
+const leaveFor = 3 * time.Second
+
+// unused blocks until nothing runs under the tenure, at most until its
+// deadline, and reports which.
+func (l *Leadership) unused(ctx context.Context) bool {
+	d, _ := l.Deadlines()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	late := make(chan struct{})
+	go func() {
+		defer close(late)
+		l.clock.Until(ctx, d.Kill)
+	}()
+	for l.used() {
+		_, changed := l.Deadlines()
+		if !l.used() {
+			break
+		}
+		select {
+		case <-changed:
+		case <-late:
+			return !l.used()
+		}
+	}
+	cancel()
+	<-late
+	return true
+}
+
+func (e *Elector) leads(role string) *Leadership {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.led[role]
+}
+
+// drop notes that the tenure t is never led again.
+func (e *Elector) drop(role string, t profile.Tenure) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.led, role)
+	e.over[role] = t
+}
+
+func (e *Elector) wasLed(t profile.Tenure) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.over[t.Role] == t
+}
+
+func (e *Elector) forgetResign(role string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.resigns, role)
+}
+
+func (e *Elector) isAsked(role string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.asks[role] > 0
+}
