@@ -111,7 +111,8 @@ func TestMalformedSlotsAreWarnedOfAndOutlived(t *testing.T) {
 
 func TestAMalformedRoleHoldsUpNoOther(t *testing.T) {
 	for name, broken := range map[string]map[string]any{
-		"options": {profile.ParamRoles: "x"},
+		"options": {profile.ParamRoles: "x"}, // of all roles: who knows which are leases
+		"ttl":     {profile.ParamRoles: map[string]any{profile.Leader: map[string]any{"ttl": "1s"}, "db": map[string]any{"slots": 1}, "web": map[string]any{"slots": 1}}},
 		"count":   {profile.ParamLeaderCount: "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,17 +122,16 @@ func TestAMalformedRoleHoldsUpNoOther(t *testing.T) {
 				w.edit(broken)
 				h.start()
 				pass(time.Second)
-				roles := map[string][]string{profile.Leader: {"u00"}, "db": {}, "web": {}}
-				list := "[" + entry("u00") + "]"
-				if name == "count" {
-					roles, list = map[string][]string{profile.Leader: {}, "db": {"u00"}, "web": {"u00"}}, "[]"
+				roles := map[string][]string{profile.Leader: {}, "db": {"u00"}, "web": {"u00"}}
+				if name == "options" {
+					roles = map[string][]string{profile.Leader: {}, "db": {}, "web": {}}
 				}
 				got := map[string][]string{}
 				for role := range roles {
 					got[role] = w.holders(role)
 				}
-				if diff := cmp.Diff(roles, got); diff != "" || w.leaders() != list {
-					t.Errorf("list %s, want %s; holders (-want +got):\n%s", w.leaders(), list, diff)
+				if diff := cmp.Diff(roles, got); diff != "" || w.leaders() != "[]" {
+					t.Errorf("list %s, want it empty; holders (-want +got):\n%s", w.leaders(), diff)
 				}
 			})
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -209,12 +210,12 @@ func (e *Elector) resume(ctx, leading context.Context, d *profile.Document, t pr
 	if err != nil {
 		return fmt.Errorf("slot %s: %w", t.Slot, err)
 	}
-	e.lead(leading, t, ttl, lease, since)
+	e.awaitPast(leading, e.lead(leading, t, ttl, lease, since))
 	return nil
 }
 
 // lead begins leadership under the tenure t; a lease counts from since.
-func (e *Elector) lead(leading context.Context, t profile.Tenure, ttl time.Duration, lease *profile.Lease, since time.Duration) {
+func (e *Elector) lead(leading context.Context, t profile.Tenure, ttl time.Duration, lease *profile.Lease, since time.Duration) *Leadership {
 	l := newLeadership(leading, t, ttl, e.cfg.Clock, e.kick)
 	if ttl > 0 {
 		l.extend(since)
@@ -228,6 +229,32 @@ func (e *Elector) lead(leading context.Context, t profile.Tenure, ttl time.Durat
 	delete(e.cooling, t.Role)
 	close(e.begun)
 	e.begun = make(chan struct{})
+	return l
+}
+
+// pastFor is how long after a restart the slot of a sticky role is not given
+// back: a command that ran under it comes back to this process in that time.
+const pastFor = 10 * time.Second
+
+// awaitPast keeps the slot of a resumed tenure from being given back while
+// something from before the restart may still run under it: for a lease, that
+// is dead when the last deadline that it can know has passed.
+func (e *Elector) awaitPast(leading context.Context, l *Leadership) {
+	past, err := l.Use()
+	if err != nil {
+		return // it has ended already
+	}
+	past.Ack(math.MaxInt64)
+	last := pastFor
+	if l.ttl > 0 {
+		last = profile.ActFor(l.ttl)
+	}
+	until := e.cfg.Clock.Now() + last
+	e.ways.Go(func() {
+		if e.cfg.Clock.Until(leading, until) == nil {
+			past.Done()
+		}
+	})
 }
 
 // leave gives leases back when the elector ends, once nothing runs under them
@@ -265,20 +292,19 @@ func (l *Leadership) unused(ctx context.Context) bool {
 		defer close(late)
 		l.clock.Until(ctx, d.Kill)
 	}()
-	for l.used() {
+	for {
 		_, changed := l.Deadlines()
 		if !l.used() {
-			break
+			cancel()
+			<-late
+			return true
 		}
 		select {
 		case <-changed:
 		case <-late:
-			return !l.used()
+			return false
 		}
 	}
-	cancel()
-	<-late
-	return true
 }
 
 func (e *Elector) leads(role string) *Leadership {

@@ -117,8 +117,10 @@ func (l *Leadership) used() bool {
 
 // end ends leadership with this cause, if it lasts.
 func (l *Leadership) end(cause error) {
-	l.cancel(cause)
-	l.kick()
+	if l.ctx.Err() == nil {
+		l.cancel(cause)
+		l.kick()
+	}
 }
 
 // extend counts the lease from the moment since.

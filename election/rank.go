@@ -28,6 +28,9 @@ func (e *Elector) rank(d *profile.Document, role string) (int, error) {
 	holders := map[string]bool{}
 	for _, s := range slots[role] {
 		holders[s.Holder] = true
+		if last := len(s.History) - 1; s.Free() && last >= 0 {
+			holders[s.History[last].Holder] = true // it gave the slot up: nobody waits for it
+		}
 	}
 	me := e.cfg.Member.UUID()
 	options, err := d.RoleOptions(role)

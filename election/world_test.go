@@ -176,8 +176,9 @@ type host struct {
 	cancel  context.CancelCauseFunc
 	done    chan error
 
-	mu    sync.Mutex // guards saved
+	mu    sync.Mutex // guards saved and dead
 	saved profile.State
+	dead  bool // crashed: nothing is written any more
 }
 
 // Save implements profile.Journal.
@@ -191,10 +192,17 @@ func (h *host) Save(s profile.State) error {
 // counting counts the patches of a host, and those that conflicted.
 type counting struct {
 	profile.Store
+	host               *host
 	applied, conflicts int
 }
 
 func (c *counting) Apply(ctx context.Context, change *profile.Change) (*profile.Document, error) {
+	c.host.mu.Lock()
+	dead := c.host.dead
+	c.host.mu.Unlock()
+	if dead {
+		return nil, profile.ErrRefused
+	}
 	c.applied++
 	d, err := c.Store.Apply(ctx, change)
 	if errors.Is(err, profile.ErrConflict) {
@@ -235,7 +243,7 @@ func (h *host) join(ctx context.Context) error {
 	h.mu.Unlock()
 	way := h.Store(h.faults)
 	h.ways = append(h.ways, way)
-	h.store = &counting{Store: way}
+	h.store = &counting{Store: way, host: h}
 	h.view = profile.NewView(h.Document())
 	h.member = profile.NewMember(profile.MemberConfig{Store: h.store, View: h.view, Journal: h, State: state, Random: h.random})
 	_, err := h.member.Join(ctx, profile.Joining{
