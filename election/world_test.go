@@ -199,14 +199,18 @@ type counting struct {
 func (c *counting) Apply(ctx context.Context, change *profile.Change) (*profile.Document, error) {
 	c.host.mu.Lock()
 	dead := c.host.dead
+	if !dead {
+		c.applied++
+	}
 	c.host.mu.Unlock()
 	if dead {
 		return nil, profile.ErrRefused
 	}
-	c.applied++
 	d, err := c.Store.Apply(ctx, change)
 	if errors.Is(err, profile.ErrConflict) {
+		c.host.mu.Lock()
 		c.conflicts++
+		c.host.mu.Unlock()
 	}
 	return d, err
 }
