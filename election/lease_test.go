@@ -90,7 +90,7 @@ func TestALeaseIsRenewedOnceInAThirdOfItsTTLAndFollowersWriteNothing(t *testing.
 		pass(5 * time.Second)
 		before := map[string]int{}
 		for _, h := range w.hosts {
-			before[h.uuid] = h.store.applied
+			before[h.uuid] = h.patches()
 		}
 		epoch := w.slots(profile.Leader)["1"].Epoch
 		pass(10 * ttl)
@@ -102,7 +102,7 @@ func TestALeaseIsRenewedOnceInAThirdOfItsTTLAndFollowersWriteNothing(t *testing.
 			if h.uuid == w.holders(profile.Leader)[0] {
 				want = 30
 			}
-			if got := h.store.applied - before[h.uuid]; got != want {
+			if got := h.patches() - before[h.uuid]; got != want {
 				t.Errorf("%s wrote %d times in ten TTLs, want %d", h.uuid, got, want)
 			}
 		}

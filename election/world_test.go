@@ -215,6 +215,13 @@ func (c *counting) Apply(ctx context.Context, change *profile.Change) (*profile.
 	return d, err
 }
 
+// patches returns how many patches the host has sent.
+func (h *host) patches() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.store.applied
+}
+
 // log keeps what an elector logs.
 type log struct {
 	mu   sync.Mutex
