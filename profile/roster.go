@@ -201,7 +201,9 @@ func (p departure) empty(d *Document, c *Change, record Record, planted bool) er
 	if err != nil {
 		return err
 	}
-	raw, err := json.Marshal(EmptyRecord(sorted(roles)))
+	empty := EmptyRecord(sorted(roles))
+	empty.Seq, empty.Write = record.Seq+1, RandomID()
+	raw, err := json.Marshal(empty)
 	if err != nil {
 		return err
 	}
@@ -214,8 +216,6 @@ func (p departure) empty(d *Document, c *Change, record Record, planted bool) er
 	for _, leaf := range sorted(leaves) {
 		c.Set(at(leaf), leaves[leaf])
 	}
-	c.Set(at("seq"), record.Seq+1)
-	c.Set(at("write"), RandomID())
 	return nil
 }
 

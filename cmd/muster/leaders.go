@@ -53,18 +53,21 @@ func slotRows(d *profile.Document) ([]slotRow, error) {
 	rows := []slotRow{}
 	for _, role := range sortedKeys(slots) {
 		for _, n := range profile.SlotNumbers(slots[role]) {
-			s := slots[role][n]
-			row := slotRow{Role: role, Slot: n, UUID: s.Holder, Epoch: s.Epoch}
-			if !s.Free() {
-				row.Holder = nameOf(d, s.Holder)
-				if last := len(s.History) - 1; last >= 0 && s.History[last].Epoch == s.Epoch {
-					row.Since = s.History[last].At
-				}
-			}
-			rows = append(rows, row)
+			rows = append(rows, rowOf(d, role, n, slots[role][n]))
 		}
 	}
 	return rows, nil
+}
+
+func rowOf(d *profile.Document, role, number string, s profile.Slot) slotRow {
+	row := slotRow{Role: role, Slot: number, UUID: s.Holder, Epoch: s.Epoch}
+	if !s.Free() {
+		row.Holder = nameOf(d, s.Holder)
+		if last := len(s.History) - 1; last >= 0 && s.History[last].Epoch == s.Epoch {
+			row.Since = s.History[last].At
+		}
+	}
+	return row
 }
 
 // nameOf returns a member's name, or its UUID where it has none.

@@ -8,10 +8,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"muster/profile/drp"
 )
 
 func main() {
@@ -26,6 +29,9 @@ func run(ctx context.Context, args []string) int {
 	cmd := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv})
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
+	if errors.Is(err, drp.ErrDryRun) {
+		err = nil // what would be sent was shown
+	}
 	if text := message(err); text != "" {
 		fmt.Fprintln(os.Stderr, "muster:", text)
 	}

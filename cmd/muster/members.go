@@ -76,6 +76,9 @@ func memberRows(d *profile.Document) ([]memberRow, error) {
 	rows := []memberRow{}
 	for _, uuid := range sortedKeys(records) {
 		r := records[uuid]
+		if !r.Joined() && !slices.Contains(expected.Members, uuid) {
+			continue // forgotten: what is left keeps late writes of its old process out
+		}
 		rows = append(rows, memberRow{
 			Name: r.Name, UUID: uuid, Address: r.Address, Joined: r.Joined(), Version: r.Version,
 			Expected: slices.Contains(expected.Members, uuid), Slots: agent.Held(d, uuid),

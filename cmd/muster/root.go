@@ -32,6 +32,7 @@ type app struct {
 	getenv         func(string) string
 	cfg            config.Config
 	format         string // table or json
+	dryRun         bool   // show changes, and make none
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -85,6 +86,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	root.AddCommand(
 		newAgent(a), newSeed(a), newRound(a), newStatus(a), newMembers(a), newLeaders(a), newFacts(a),
+		newTransfer(a), newEvict(a), newAllow(a), newForget(a), newReplace(a), newPause(a), newResume(a), newScale(a), newHistory(a),
 		newWait(a), newReport(a), newRun(a), newVersion(a),
 	)
 	root.InitDefaultCompletionCmd()

@@ -12,7 +12,7 @@ import (
 
 func newRound(a *app) *cobra.Command {
 	var spec profile.RoundSpec
-	cmd := a.outputFlag(&cobra.Command{
+	cmd := a.mutation(&cobra.Command{
 		Use:   "round",
 		Short: "Open the next round (before its workflows are started)",
 		Long: "Opens the next round and plants its barrier. Refused (exit 4) while the present round has no\n" +
@@ -21,16 +21,8 @@ func newRound(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
 			defer cancel()
-			client, auth, err := a.operate()
+			store, d, err := a.open(ctx)
 			if err != nil {
-				return err
-			}
-			store := client.Profile(a.cfg.Profile, auth)
-			d, err := store.Read(ctx)
-			if err != nil {
-				return err
-			}
-			if err := d.Check(); err != nil {
 				return err
 			}
 			now, err := d.Round()
@@ -38,7 +30,7 @@ func newRound(a *app) *cobra.Command {
 				return err
 			}
 			spec.After = now.N
-			if d, err = profile.NewOperator(store).Write(ctx, spec.Plan); err != nil {
+			if d, err = a.write(ctx, store, spec.Plan); err != nil {
 				return fmt.Errorf("open round %d: %w", now.N+1, err)
 			}
 			opened, err := d.Round()

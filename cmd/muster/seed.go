@@ -18,20 +18,29 @@ import (
 func newSeed(a *app) *cobra.Command {
 	var filter string
 	var roles []string
+	var leaderTTL string
 	var seed profile.Seed
-	cmd := a.outputFlag(&cobra.Command{
+	cmd := a.mutation(&cobra.Command{
 		Use:   "seed",
 		Short: "Plant what the members need into the cluster profile (on the cluster manager)",
 		Long: "Creates the profile if need be, lists the machines that the filter selects, leaves out the manager\n" +
 			"(the one with cluster/manager: true), and plants the expected members, the slots and round 1. What is there already is left alone, so\n" +
-			"seeding again changes nothing. Needs RS_TOKEN or RS_KEY with the right to list machines.",
+			"seeding again changes nothing. Members that old content left in cluster/leaders become the holders of the first\n" +
+			"leader slots. Needs RS_TOKEN or RS_KEY with the right to list machines.\n\n" +
+			"Priorities (default 100, 0 never claims) are set afterwards, by UUID, in the param muster/roles, as with\n" +
+			"  drpcli profiles get PROFILE param muster/roles >roles.json   # add \"priority\": {UUID: N} to the role\n" +
+			"  drpcli profiles set PROFILE param muster/roles to - <roles.json",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			seed.Profile, seed.Filter = a.cfg.Profile, filter
 			var err error
-			if seed.Roles, err = parseRoles(roles); err != nil {
+			if seed.Roles, seed.Options, err = parseRoles(roles); err != nil {
 				return err
 			}
+			if leaderTTL != "" {
+				seed.Options[profile.Leader] = profile.RoleOptions{TTL: leaderTTL}
+			}
+			seed.MoreLeaders = !cmd.Flags().Changed("leaders")
 			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
 			defer cancel()
 			return a.seed(ctx, seed)
@@ -39,25 +48,40 @@ func newSeed(a *app) *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&filter, "filter", "Profiles Eq $CLUSTER_PROFILE", "drpcli filter words that select the members")
-	flags.IntVar(&seed.Leaders, "leaders", 1, "slots of role leader")
-	flags.StringArrayVar(&roles, "role", nil, "NAME=N: another role with N slots (repeatable)")
+	flags.IntVar(&seed.Leaders, "leaders", 1, "slots of role leader; if not given, as many more as cluster/leaders names members")
+	flags.StringVar(&leaderTTL, "leader-ttl", "", "make the leader slots leases of this TTL, such as 30s; they are sticky otherwise")
+	flags.StringArrayVar(&roles, "role", nil, "NAME=N[,ttl=30s][,on-demand]: another role with N slots, which are leases of that TTL, and\nclaimed only where a command asks for one (repeatable)")
 	flags.StringVar(&seed.Workflow, "workflow", "", "what the machines are to run in round 1, for people")
 	flags.BoolVar(&seed.Criteria.FailFast, "fail-fast", false, "the first member that fails ends round 1")
 	flags.BoolVar(&seed.Criteria.AcceptComplete, "accept-complete", false, "a machine that was complete before its agent ever ran counts in round 1")
 	return cmd
 }
 
-func parseRoles(words []string) (map[string]int, error) {
-	roles := map[string]int{}
+// parseRoles reads words of the form NAME=N[,ttl=30s][,on-demand].
+func parseRoles(words []string) (map[string]int, map[string]profile.RoleOptions, error) {
+	roles, options := map[string]int{}, map[string]profile.RoleOptions{}
 	for _, w := range words {
-		name, count, ok := strings.Cut(w, "=")
+		parts := strings.Split(w, ",")
+		name, count, ok := strings.Cut(parts[0], "=")
 		n, err := strconv.Atoi(count)
-		if !ok || err != nil || name == "" {
-			return nil, fmt.Errorf("%w: --role: expected NAME=N, found %q", errUsage, w)
+		var o profile.RoleOptions
+		for _, part := range parts[1:] {
+			key, value, given := strings.Cut(part, "=")
+			switch {
+			case key == "ttl" && given:
+				o.TTL = value
+			case part == "on-demand":
+				o.OnDemand = true
+			default:
+				ok = false
+			}
 		}
-		roles[name] = n
+		if !ok || err != nil || name == "" {
+			return nil, nil, fmt.Errorf("%w: --role: expected NAME=N[,ttl=30s][,on-demand], found %q", errUsage, w)
+		}
+		roles[name], options[name] = n, o
 	}
-	return roles, nil
+	return roles, options, nil
 }
 
 // seeded is what the command prints.
@@ -76,8 +100,7 @@ func (a *app) seed(ctx context.Context, seed profile.Seed) error {
 	if seed.Members, err = a.selectMembers(ctx, client, seed.Filter, auth); err != nil {
 		return err
 	}
-	store := client.Profile(a.cfg.Profile, auth)
-	d, created, err := plant(ctx, store, seed)
+	d, created, err := a.plant(ctx, a.target(client, auth), seed)
 	if err != nil {
 		return err
 	}
@@ -125,12 +148,13 @@ func (a *app) selectMembers(ctx context.Context, client *drp.Client, words strin
 }
 
 // plant creates the profile, or adds what it lacks.
-func plant(ctx context.Context, store *drp.Store, seed profile.Seed) (*profile.Document, bool, error) {
+func (a *app) plant(ctx context.Context, store target, seed profile.Seed) (*profile.Document, bool, error) {
 	params, err := seed.Params()
 	if err != nil {
 		return nil, false, err
 	}
-	if _, err := store.Read(ctx); errors.Is(err, profile.ErrNotFound) {
+	found, err := store.Read(ctx)
+	if errors.Is(err, profile.ErrNotFound) {
 		err := store.Create(ctx, "Shared profile of cluster "+seed.Profile, params)
 		if err != nil && !errors.Is(err, profile.ErrConflict) && !errors.Is(err, profile.ErrUnknownOutcome) {
 			return nil, false, fmt.Errorf("create profile %q: %w", seed.Profile, err)
@@ -141,7 +165,22 @@ func plant(ctx context.Context, store *drp.Store, seed profile.Seed) (*profile.D
 		}
 	} else if err != nil {
 		return nil, false, err
+	} else if err := a.strangers(found, seed.Members); err != nil {
+		return nil, false, err
 	}
-	d, err := profile.NewOperator(store).Write(ctx, seed.Plan)
+	d, err := a.write(ctx, store, seed.Plan)
 	return d, false, err
+}
+
+// strangers names the entries of cluster/leaders that the first seed cannot
+// give a slot to.
+func (a *app) strangers(d *profile.Document, members []string) error {
+	if _, planted := d.Params[profile.ParamSlots]; planted {
+		return nil
+	}
+	_, others, err := profile.Adoptable(d, members)
+	for _, entry := range others {
+		a.notice("%s names %s, which is no expected member: it stays in the list, and gets no slot", profile.ParamLeaders, entry)
+	}
+	return err
 }

@@ -62,11 +62,7 @@ func (s *Store) ReadParams(ctx context.Context, names ...string) (profile.Params
 // Apply implements profile.Store: one PATCH of the object URL, because the
 // params URL is not atomic (wire contract, fact 1).
 func (s *Store) Apply(ctx context.Context, c *profile.Change) (*profile.Document, error) {
-	ops, err := c.Ops()
-	if err != nil {
-		return nil, err
-	}
-	patch, err := wirePatch(ops)
+	patch, err := encode(c)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +81,14 @@ func (s *Store) Create(ctx context.Context, description string, params profile.P
 	_, err := s.client.do(ctx, request{
 		method: http.MethodPost,
 		path:   []string{"profiles"},
-		body:   map[string]any{"Name": s.name, "Description": description, "Params": params},
+		body:   s.object(description, params),
 		auth:   s.auth,
 	}, nil)
 	return err
+}
+
+func (s *Store) object(description string, params profile.Params) map[string]any {
+	return map[string]any{"Name": s.name, "Description": description, "Params": params}
 }
 
 func (s *Store) whole(ctx context.Context, r request) (*profile.Document, error) {
@@ -107,8 +107,12 @@ func (s *Store) whole(ctx context.Context, r request) (*profile.Document, error)
 	return &profile.Document{Name: p.Name, Params: p.Params, Version: resp.Header.Get("ETag"), Date: date(resp)}, nil
 }
 
-// wirePatch turns operations on params into a patch of the profile object.
-func wirePatch(ops []profile.Op) (json.RawMessage, error) {
+// encode turns a change of params into a patch of the profile object.
+func encode(c *profile.Change) (json.RawMessage, error) {
+	ops, err := c.Ops()
+	if err != nil {
+		return nil, err
+	}
 	var patcher jp.Patcher
 	for _, op := range ops {
 		pointer, err := jp.NewPointer("/Params" + string(op.Path))
