@@ -31,6 +31,8 @@ type Config struct {
 	Socket   string // path of the local socket; "" serves none
 	Version  string // of the program
 	NewLife  bool   // take the member's record over from whoever has it
+	// OnDemand competes for nothing that no command asks for.
+	OnDemand bool
 	Logger   hclog.Logger
 }
 
@@ -125,7 +127,7 @@ func (a *Agent) join(ctx context.Context) error {
 	}
 	a.peer = NewPeer(PeerConfig{
 		Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, First: a.machine,
-		Runs: a.dir, Logger: a.log, Trouble: a.watchTrouble,
+		Runs: a.dir, OnDemand: a.cfg.OnDemand, Logger: a.log, Trouble: a.watchTrouble,
 	})
 	a.log.Info("joined", "profile", d.Name, "machine", a.cfg.UUID, "name", joining.Name)
 	return nil
@@ -191,14 +193,19 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // Do works as the member for the time of one command, without an agent: it
-// keeps watch and completion going while do runs, and competes for nothing.
+// keeps watch and completion going while do runs. With Config.OnDemand it also
+// keeps slots, and competes for those that do asks for; else it does neither.
 func (a *Agent) Do(ctx context.Context, do func(ctx context.Context) error) error {
 	asked := ctx
 	ctx, cancel := context.WithCancelCause(asked)
 	defer cancel(nil)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.displaced(ctx) })
-	g.Go(func() error { return a.peer.Attend(ctx) })
+	if a.cfg.OnDemand {
+		g.Go(func() error { return a.peer.Run(ctx) })
+	} else {
+		g.Go(func() error { return a.peer.Attend(ctx) })
+	}
 	done := errors.New("the command has ended")
 	var result error
 	g.Go(func() error {

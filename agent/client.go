@@ -76,6 +76,18 @@ func (c *Client) EndStep(ctx context.Context, name string, round profile.Round, 
 	return c.call(ctx, http.MethodPost, "steps/end", stepBody{Name: name, Round: round, Exit: exit}, nil)
 }
 
+// Set implements Local.
+func (c *Client) Set(ctx context.Context, s Setting) error {
+	return c.call(ctx, http.MethodPost, "set", s, nil)
+}
+
+// Resign implements Local.
+func (c *Client) Resign(ctx context.Context, role string) (profile.Tenure, error) {
+	var t profile.Tenure
+	err := c.call(ctx, http.MethodPost, "resign", resignBody{Role: role}, &t)
+	return t, err
+}
+
 // Wait implements Local.
 func (c *Client) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
 	resp, err := c.send(ctx, http.MethodPost, "wait", w)

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"muster/coordinator"
+	"muster/election"
 	"muster/profile"
 )
 
@@ -23,6 +24,7 @@ var kinds = []struct {
 	{"timed-out", coordinator.ErrTimeout},
 	{"expired", coordinator.ErrExpired},
 	{"usage", ErrUsage},
+	{"no-slot", election.ErrNoSlot},
 	{"locked", ErrLocked},
 	{"state", ErrState},
 	{"step-unknown", ErrStepUnknown},

@@ -22,6 +22,11 @@ type Local interface {
 	// BeginStep and EndStep frame a gated local step.
 	BeginStep(ctx context.Context, name string, round profile.Round) (note StepNote, again bool, err error)
 	EndStep(ctx context.Context, name string, round profile.Round, exit int) error
+	// Set sets a param under a tenure; profile.ErrLost if that has ended.
+	Set(ctx context.Context, s Setting) error
+	// Resign gives up the slot of role, and returns the tenure that has ended;
+	// election.ErrNoSlot if there is none.
+	Resign(ctx context.Context, role string) (profile.Tenure, error)
 }
 
 var _ Local = (*Agent)(nil)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"muster/coordinator"
+	"muster/election"
 	"muster/profile"
 )
 
@@ -34,6 +35,9 @@ type (
 		Exit  int           `json:"exit"`
 		Note  StepNote      `json:"note"`
 		Again bool          `json:"again"`
+	}
+	resignBody struct {
+		Role string `json:"role"`
 	}
 	// waitLine is one line of the answer to a wait; the last has Done.
 	waitLine struct {
@@ -128,6 +132,19 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 			answer(w, b, a.EndStep(r.Context(), b.Name, b.Round, b.Exit))
 		}
 	})
+	mux.HandleFunc("POST /v1/set", func(w http.ResponseWriter, r *http.Request) {
+		var s Setting
+		if asked(w, r, &s) {
+			answer(w, s, a.Set(r.Context(), s))
+		}
+	})
+	mux.HandleFunc("POST /v1/resign", func(w http.ResponseWriter, r *http.Request) {
+		var b resignBody
+		if asked(w, r, &b) {
+			t, err := a.Resign(r.Context(), b.Role)
+			answer(w, t, err)
+		}
+	})
 	mux.HandleFunc("POST /v1/wait", func(w http.ResponseWriter, r *http.Request) { a.serveWait(ctx, w, r) })
 	server := &http.Server{
 		Handler:           mux,
@@ -198,13 +215,15 @@ type Status struct {
 	Version  string   `json:"version"`
 	Slots    []string `json:"slots"`   // held, as ROLE/NUMBER
 	Trouble  string   `json:"trouble"` // why the profile cannot be watched, or ""
+	// Roles is how this member stands in each role.
+	Roles []election.Standing `json:"roles"`
 }
 
 // Status returns what the agent knows of itself.
 func (a *Agent) Status() Status {
 	state := a.member.State()
 	d, _ := a.view.Latest()
-	s := Status{Profile: a.cfg.Profile, UUID: state.UUID, Instance: state.Instance, Version: a.cfg.Version, Slots: Held(d, state.UUID)}
+	s := Status{Profile: a.cfg.Profile, UUID: state.UUID, Instance: state.Instance, Version: a.cfg.Version, Slots: Held(d, state.UUID), Roles: a.peer.Elector.Standings()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.trouble != nil {

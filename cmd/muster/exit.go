@@ -9,6 +9,7 @@ import (
 	"muster/agent"
 	"muster/config"
 	"muster/coordinator"
+	"muster/election"
 	"muster/internal/redact"
 	"muster/profile"
 )
@@ -48,6 +49,7 @@ var codes = []struct {
 	{errUsage, exitUsage},
 	{config.ErrInvalid, exitUsage},
 	{agent.ErrUsage, exitUsage},
+	{election.ErrNoSlot, exitUsage},
 	{agent.ErrLocked, exitUsage},
 	{agent.ErrState, exitUsage},
 	{coordinator.ErrUsage, exitUsage},

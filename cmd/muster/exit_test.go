@@ -14,6 +14,7 @@ import (
 	"muster/agent"
 	"muster/config"
 	"muster/coordinator"
+	"muster/election"
 	"muster/profile"
 	"muster/profile/memory"
 )
@@ -21,7 +22,7 @@ import (
 func TestExitCodesAreNeverRenumbered(t *testing.T) {
 	want := map[int][]error{
 		2: {
-			errUsage, config.ErrInvalid, agent.ErrUsage, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
+			errUsage, config.ErrInvalid, agent.ErrUsage, election.ErrNoSlot, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
 			profile.ErrTwin, profile.ErrForgotten, profile.ErrNotSeeded, profile.ErrMalformed, profile.ErrNotFound, profile.ErrInvalid, profile.ErrNoSuch,
 		},
 		3:  {coordinator.ErrTimeout, coordinator.ErrExpired, context.DeadlineExceeded},

@@ -16,6 +16,7 @@ type slotRow struct {
 	Holder string `json:"holder"` // name; "" is free
 	UUID   string `json:"uuid"`
 	Epoch  int64  `json:"epoch"`
+	TTL    string `json:"ttl"`   // of the lease; "" is sticky
 	Since  int64  `json:"since"` // Unix seconds of the endpoint's clock; 0 is unknown
 }
 
@@ -60,7 +61,7 @@ func slotRows(d *profile.Document) ([]slotRow, error) {
 }
 
 func rowOf(d *profile.Document, role, number string, s profile.Slot) slotRow {
-	row := slotRow{Role: role, Slot: number, UUID: s.Holder, Epoch: s.Epoch}
+	row := slotRow{Role: role, Slot: number, UUID: s.Holder, Epoch: s.Epoch, TTL: s.TTL}
 	if !s.Free() {
 		row.Holder = nameOf(d, s.Holder)
 		if last := len(s.History) - 1; last >= 0 && s.History[last].Epoch == s.Epoch {

@@ -22,7 +22,17 @@ const turnPoll = 100 * time.Millisecond
 // none, this process as the member. timeout, unless it is 0, also bounds the
 // wait for whoever is the member now.
 func (a *app) local(ctx context.Context, timeout time.Duration, do func(context.Context, agent.Local) error) error {
-	client, member, err := a.turn(ctx, timeout)
+	return a.take(ctx, timeout, false, do)
+}
+
+// leading is local for commands that deal with slots: without an agent this
+// process keeps the slots of the host while do runs.
+func (a *app) leading(ctx context.Context, timeout time.Duration, do func(context.Context, agent.Local) error) error {
+	return a.take(ctx, timeout, true, do)
+}
+
+func (a *app) take(ctx context.Context, timeout time.Duration, leading bool, do func(context.Context, agent.Local) error) error {
+	client, member, err := a.turn(ctx, timeout, leading)
 	if err != nil {
 		return err
 	}
@@ -40,7 +50,7 @@ func (a *app) local(ctx context.Context, timeout time.Duration, do func(context.
 
 // turn returns a client of the running agent, or the member that this process
 // then is.
-func (a *app) turn(ctx context.Context, timeout time.Duration) (*agent.Client, *agent.Agent, error) {
+func (a *app) turn(ctx context.Context, timeout time.Duration, leading bool) (*agent.Client, *agent.Agent, error) {
 	client, err := agent.Dial(a.cfg.Socket)
 	if !errors.Is(err, agent.ErrNoAgent) {
 		return client, nil, err
@@ -49,6 +59,7 @@ func (a *app) turn(ctx context.Context, timeout time.Duration) (*agent.Client, *
 	if err != nil {
 		return nil, nil, err
 	}
+	cfg.OnDemand = leading
 	if timeout <= 0 || timeout > turnWait {
 		timeout = turnWait
 	}

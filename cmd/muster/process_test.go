@@ -40,6 +40,7 @@ func (s *stage) command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	for _, name := range []string{
 		"PATH", "HOME", "NO_PROXY", "RS_TOKEN", "RS_KEY", "RS_JOB_UUID", "RS_UUID", "MUSTER_CONFIG",
 		"MUSTER_ENDPOINT", "MUSTER_FINGERPRINT", "MUSTER_CA_FILE", "MUSTER_PROFILE", "HOST_SYS", "HOST_ETC",
+		"MUSTER_ROLE", "MUSTER_SLOT", "MUSTER_EPOCH", "MUSTER_INSTANCE",
 	} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)

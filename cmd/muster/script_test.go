@@ -32,7 +32,7 @@ func scripts(t *testing.T, compat, pattern string) {
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"profile": plain(cmdProfile), "machine": plain(cmdMachine), "token": plain(cmdToken),
-			"as": plain(cmdAs), "patch": plain(cmdPatch), "web": plain(cmdWeb),
+			"as": plain(cmdAs), "patch": plain(cmdPatch), "param": plain(cmdParam), "tenure": plain(cmdTenure), "web": plain(cmdWeb),
 			"call": plain(cmdCall), "golden": plain(cmdGolden), "until": plain(cmdUntil),
 			"start": plain(cmdStart), "await": plain(cmdAwait), "end": plain(cmdEnd), "insist": plain(cmdInsist),
 		},

@@ -10,15 +10,18 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"muster/endpoint"
+	"muster/profile"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/golden")
@@ -63,8 +66,9 @@ func newStage(env *testscript.Env, compat string) (*stage, error) {
 	return s, nil
 }
 
-// admin makes one request with the powers of an administrator.
-func (s *stage) admin(ts *testscript.TestScript, method, path string, body any) {
+// admin makes one request with the powers of an administrator, and returns the
+// answer.
+func (s *stage) admin(ts *testscript.TestScript, method, path string, body any) []byte {
 	raw, err := json.Marshal(body)
 	ts.Check(err)
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
@@ -76,9 +80,25 @@ func (s *stage) admin(ts *testscript.TestScript, method, path string, body any) 
 	resp, err := (&http.Client{Transport: tr}).Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()
-	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode >= 300 {
+	answer, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if resp.StatusCode >= 300 {
 		ts.Fatalf("%s %s: status %d: %s", method, path, resp.StatusCode, answer)
 	}
+	return answer
+}
+
+// cmdTenure puts the tenure of a slot, as it is now, into the environment, as
+// `muster lead` does for its command.
+func cmdTenure(ts *testscript.TestScript, s *stage, args []string) {
+	need(ts, len(args) == 2, "tenure ROLE SLOT")
+	var slots map[string]map[string]profile.Slot
+	ts.Check(json.Unmarshal(s.admin(ts, "GET", "profiles/alpha/params/muster%2fslots", nil), &slots))
+	slot := slots[args[0]][args[1]]
+	for name, v := range map[string]string{"ROLE": args[0], "SLOT": args[1], "EPOCH": fmt.Sprint(slot.Epoch), "INSTANCE": slot.Instance} {
+		ts.Setenv("MUSTER_"+name, v)
+	}
+	ts.Setenv("HOLDER", slot.Holder)
 }
 
 // cmdProfile creates a profile with these params.
@@ -173,6 +193,17 @@ func cmdAs(ts *testscript.TestScript, s *stage, args []string) {
 	config := fmt.Sprintf("endpoint: %s\nprofile: alpha\nca_file: %s\nstate_dir: %s\nsocket: %s\n",
 		s.server.URL(), filepath.Join(s.work, "ca.pem"), filepath.Join(home, "state"), filepath.Join(home, "sock"))
 	ts.Check(os.WriteFile(filepath.Join(home, "muster.yaml"), []byte(config), 0o600))
+}
+
+// cmdParam compares a param of the profile with the JSON that is wanted.
+func cmdParam(ts *testscript.TestScript, s *stage, args []string) {
+	need(ts, len(args) == 2, "param NAME JSON")
+	var got, want any
+	ts.Check(json.Unmarshal(s.admin(ts, "GET", "profiles/alpha/params/"+url.PathEscape(args[0]), nil), &got))
+	ts.Check(json.Unmarshal([]byte(args[1]), &want))
+	if diff := cmp.Diff(want, got); diff != "" {
+		ts.Fatalf("param %s (-want +got):\n%s", args[0], diff)
+	}
 }
 
 // cmdPatch patches an object, as an administrator.

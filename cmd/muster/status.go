@@ -28,7 +28,8 @@ type status struct {
 }
 
 func newStatus(a *app) *cobra.Command {
-	return a.outputFlag(&cobra.Command{
+	var why bool
+	cmd := a.outputFlag(&cobra.Command{
 		Use:   "status",
 		Short: "Show how the cluster and this host stand",
 		Args:  cobra.NoArgs,
@@ -44,9 +45,16 @@ func newStatus(a *app) *cobra.Command {
 			if s.Agent, err = a.agentStatus(cmd.Context()); err != nil {
 				return err
 			}
-			return a.print(s, s.table)
+			return a.print(s, func(w io.Writer) {
+				s.table(w)
+				if why {
+					s.why(w)
+				}
+			})
 		},
 	})
+	cmd.Flags().BoolVar(&why, "why", false, "also say, for each role, why this host holds no slot of it")
+	return cmd
 }
 
 func statusOf(d *profile.Document) (status, error) {
@@ -110,7 +118,7 @@ func (s status) table(w io.Writer) {
 			fmt.Fprintf(w, "%-10s free\n", clean(r.Role+"/"+r.Slot))
 			continue
 		}
-		fmt.Fprintf(w, "%-10s %s%s, sticky: not monitored, no failover\n", clean(r.Role+"/"+r.Slot), clean(r.Holder), suffix(", held for ", age(r.Since), ""))
+		fmt.Fprintf(w, "%-10s %s%s, %s\n", clean(r.Role+"/"+r.Slot), clean(r.Holder), suffix(", held for ", age(r.Since), ""), r.kind())
 	}
 	if s.Paused {
 		fmt.Fprintln(w, "Paused     nobody claims a slot")
@@ -125,6 +133,30 @@ func (s status) table(w io.Writer) {
 		fmt.Fprintf(w, "This host  %s, gates stay shut: %s\n", clean(s.Agent.UUID), clean(s.Agent.Trouble))
 	default:
 		fmt.Fprintf(w, "This host  %s%s\n", clean(s.Agent.UUID), suffix(", holds ", clean(strings.Join(s.Agent.Slots, ", ")), ""))
+	}
+}
+
+// kind says what holding the slot means.
+func (r slotRow) kind() string {
+	if r.TTL != "" {
+		return "a lease of " + clean(r.TTL)
+	}
+	return "sticky: not monitored, no failover"
+}
+
+// why says how this host stands in each role.
+func (s status) why(w io.Writer) {
+	if s.Agent == nil {
+		fmt.Fprintln(w, "Why        no agent competes on this host")
+		return
+	}
+	for _, r := range s.Agent.Roles {
+		switch {
+		case r.Slot != "" && r.Why == "":
+			fmt.Fprintf(w, "Why        %s: slot %s is held in epoch %d\n", clean(r.Role), clean(r.Slot), r.Epoch)
+		case r.Why != "":
+			fmt.Fprintf(w, "Why        %s: %s\n", clean(r.Role), clean(r.Why))
+		}
 	}
 }
 
