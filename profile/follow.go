@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"bytes"
 	"context"
 	mathrand "math/rand/v2"
 	"time"
@@ -186,10 +187,14 @@ func (w Watch) Run(ctx context.Context) error {
 	}
 	doc, _ := w.View.Latest()
 	look := func(ctx context.Context, version string) error {
-		if d, _ := w.View.Latest(); version != "" && d.Version == version {
+		names := HotParams()
+		d, _ := w.View.Latest()
+		if !bytes.HasPrefix(d.Params[ParamMembers], []byte("{")) { // read while it was edited by hand: it may have been mended
+			names = append(names, ParamMembers)
+		} else if version != "" && d.Version == version {
 			return nil // the answer to one's own write said it all
 		}
-		return w.View.Refresh(ctx, w.Store, HotParams()...)
+		return w.View.Refresh(ctx, w.Store, names...)
 	}
 	holdOff := func() time.Duration {
 		d, _ := w.View.Latest()

@@ -34,6 +34,7 @@ func (m *Member) Join(ctx context.Context, j Joining) (*Document, error) {
 		return nil, err
 	}
 	defer end()
+	m.fresh = true // the view was made for this
 	if j.NewLife { // whatever was remembered is another life's
 		s := &m.state
 		s.Instance, s.Write, s.Pending, s.Tenures = "", "", nil, nil

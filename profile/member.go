@@ -69,6 +69,7 @@ type Member struct {
 
 	turn  chan struct{} // holds one token for the whole of a write: writes are made one after the other
 	state State         // of whoever has the turn
+	fresh bool          // of whoever has the turn: the profile was read after the write before had ended
 	over  error         // set once the identity is lost: nothing is written any more
 
 	mu    sync.Mutex // guards known
@@ -158,6 +159,7 @@ func (m *Member) Write(ctx context.Context, plan Plan) (*Document, error) {
 		return nil, err
 	}
 	defer end()
+	m.fresh = false // a read that was overtaken by a write may have put older records into the view
 	return m.write(ctx, func(d *Document) (*Change, error) {
 		err := m.settle(d)
 		if errors.Is(err, ErrTwin) || errors.Is(err, ErrForgotten) {
@@ -188,6 +190,12 @@ func (m *Member) write(ctx context.Context, plan Plan) (*Document, error) {
 			return doc, m.over
 		}
 		change, err := plan(doc)
+		if errors.Is(err, errBehind) {
+			if doc, err = m.reread(ctx, wait); err != nil {
+				return doc, orUnknown(err, unknown)
+			}
+			continue
+		}
 		if sent[m.state.Write] || (err == nil && change == nil) {
 			return doc, m.over // one of this call's own attempts has landed
 		}
@@ -288,15 +296,24 @@ func (m *Member) landed(seq int64, p Pending) {
 	m.publish()
 }
 
+// errBehind means that the own record may be older than what the member knows,
+// because the state that it is in was not read for this write.
+var errBehind = errors.New("profile: the record may be out of date")
+
 // settle compares the member's own record in d with what the member remembers,
 // and adopts a write whose answer was lost (DESIGN, rule 4 and "Identity").
 func (m *Member) settle(d *Document) error {
 	record, ok, err := d.Record(m.state.UUID)
-	if err != nil {
+	switch {
+	case err != nil && !m.fresh: // it may have been mended
+		return errBehind
+	case err != nil:
 		return err
 	}
 	s := &m.state
 	switch {
+	case !m.fresh && (!ok || record.Seq < s.Seq):
+		return errBehind
 	case !ok, record.Instance == "" && record.Seq >= s.Seq:
 		return fmt.Errorf("%w: its record in profile %q is gone; to take part again, restart muster with --new-life", ErrForgotten, d.Name)
 	case record.Instance == "":
@@ -306,6 +323,7 @@ func (m *Member) settle(d *Document) error {
 	case record.Write == s.Write && record.Seq == s.Seq:
 		return nil
 	case record.Seq < s.Seq: // the document was restored: go on; tenures hold only as far as it confirms them
+		s.Seq += int64(len(s.Pending)) // they may have landed before the restore, under these
 		s.Write, s.Pending = record.Write, nil
 		return nil
 	}
@@ -322,6 +340,7 @@ func (m *Member) reread(ctx context.Context, wait *backoff.Backoff) (*Document, 
 		before := m.number()
 		d, err := m.store.Read(ctx)
 		if err == nil {
+			m.fresh = true
 			if !m.view.Put(d, before) {
 				m.view.Refresh(ctx, m.store, HotParams()...) // else the watch's periodic look finds the newer state
 			}

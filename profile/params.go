@@ -278,8 +278,9 @@ func (d *Document) Members() (map[string]Record, error) {
 func (d *Document) Record(uuid string) (Record, bool, error) {
 	var r Record
 	raw, ok := d.Lookup(At(ParamMembers, uuid))
-	if !ok {
-		return r, false, nil
+	if !ok { // in what is no object nobody is known to be missing
+		_, err := decode[map[string]json.RawMessage](d, ParamMembers, `{UUID: {"name": string, "instance": string, "seq": integer, …}}`)
+		return r, false, err
 	}
 	if err := unmarshal(raw, &r); err != nil {
 		return r, true, fmt.Errorf("%w: record of %s in %s: expected {\"name\": string, \"instance\": string, \"seq\": integer, …}, found %s (%v)", ErrMalformed, uuid, ParamMembers, clip(raw), err)
@@ -292,7 +293,8 @@ func (d *Document) Barrier(name string, round int) (Barrier, bool, error) {
 	var b Barrier
 	raw, ok := d.Lookup(At(ParamBarriers, name, fmt.Sprint(round)))
 	if !ok {
-		return b, false, nil
+		_, err := decode[map[string]map[string]json.RawMessage](d, ParamBarriers, `{NAME: {ROUND: {"criteria": {…}, "verdict": string, …}}}`)
+		return b, false, err
 	}
 	if err := unmarshal(raw, &b); err != nil {
 		return b, true, fmt.Errorf("%w: round %d of barrier %q in %s: expected {\"criteria\": {…}, \"verdict\": string, …}, found %s (%v)", ErrMalformed, round, name, ParamBarriers, clip(raw), err)

@@ -10,6 +10,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -29,11 +30,13 @@ type Profile struct {
 	changed  chan struct{} // closed by the next commit
 	onCommit func(before, after *profile.Document)
 	unversed bool
+	restores int
+	now      func() time.Time
 }
 
 // New returns a profile with these params.
 func New(name string, params profile.Params) *Profile {
-	return &Profile{name: name, params: copied(params), version: 1, changed: make(chan struct{})}
+	return &Profile{name: name, params: copied(params), version: 1, changed: make(chan struct{}), now: time.Now}
 }
 
 // OnCommit has fn called with the states before and after every commit, in
@@ -43,6 +46,10 @@ func (p *Profile) OnCommit(fn func(before, after *profile.Document)) { p.onCommi
 // WithoutVersions makes the profile behave as an endpoint without ETags.
 func (p *Profile) WithoutVersions() { p.unversed = true }
 
+// SetClock has now tell the Date of documents, as an endpoint whose clock is
+// not right. Set it before the profile is used.
+func (p *Profile) SetClock(now func() time.Time) { p.now = now }
+
 // Document returns the present state.
 func (p *Profile) Document() *profile.Document {
 	p.mu.Lock()
@@ -51,17 +58,26 @@ func (p *Profile) Document() *profile.Document {
 }
 
 func (p *Profile) documentLocked() *profile.Document {
-	d := &profile.Document{Name: p.name, Params: maps.Clone(p.params), Date: time.Now().Truncate(time.Second)}
+	d := &profile.Document{Name: p.name, Params: maps.Clone(p.params), Date: p.now().Truncate(time.Second)}
 	if !p.unversed {
 		d.Version = strconv.Itoa(p.version)
 	}
 	return d
 }
 
-// Replace sets the params as a restored backup or an edit by hand would.
+// Replace sets the params as an edit by hand would.
 func (p *Profile) Replace(params profile.Params) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.commitLocked(copied(params))
+}
+
+// Restore sets the params as an endpoint does that is stopped, restored from a
+// backup and started again: requests that are under way never arrive.
+func (p *Profile) Restore(params profile.Params) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.restores++
 	p.commitLocked(copied(params))
 }
 
@@ -83,13 +99,21 @@ func (p *Profile) commitLocked(params profile.Params) {
 	}
 }
 
-func (p *Profile) apply(c *profile.Change) (*profile.Document, error) {
+// errGone is the end of a request that a restart of the endpoint met.
+var errGone = errors.New("lost by a restart")
+
+// apply carries out c, which was sent when the profile had been restored so
+// often.
+func (p *Profile) apply(c *profile.Change, restores int) (*profile.Document, error) {
 	ops, err := c.Ops()
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.restores != restores {
+		return nil, errGone
+	}
 	params, err := patch(p.params, ops)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", profile.ErrConflict, err)
@@ -111,6 +135,11 @@ type Fault struct {
 	// the store's time-out the caller gives up first, and the request still
 	// arrives.
 	Delay time.Duration
+	// Again, if it is not 0, is how long after the first time the request
+	// arrives a second time, and is carried out again.
+	Again time.Duration
+	// Late is the time that the answer takes.
+	Late time.Duration
 	// LoseRequest: the request never arrives, and the caller waits in vain.
 	LoseRequest bool
 	// LoseReply: the request is carried out, and the caller waits in vain.
@@ -168,8 +197,11 @@ func (s *Store) ReadParams(ctx context.Context, names ...string) (profile.Params
 
 // Apply implements profile.Store.
 func (s *Store) Apply(ctx context.Context, c *profile.Change) (*profile.Document, error) {
+	s.profile.mu.Lock()
+	restores := s.profile.restores
+	s.profile.mu.Unlock()
 	return call(ctx, s, Call{Method: "Apply", Change: c}, profile.ErrUnknownOutcome, func() (*profile.Document, error) {
-		return s.profile.apply(c)
+		return s.profile.apply(c, restores)
 	})
 }
 
@@ -248,7 +280,11 @@ func call[T any](ctx context.Context, s *Store, c Call, silence error, work func
 	s.late.Go(func() {
 		time.Sleep(fault.Delay)
 		v, err := work()
-		if !fault.LoseReply {
+		if fault.Again > 0 {
+			s.late.Go(func() { time.Sleep(fault.Again); work() })
+		}
+		if !fault.LoseReply && !errors.Is(err, errGone) {
+			time.Sleep(fault.Late)
 			answers <- answer{v, err}
 		}
 	})

@@ -1,0 +1,112 @@
+package profile_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"muster/profile"
+	"muster/profile/memory"
+)
+
+func TestARecordThatAReadTookBackIsNoRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		h.join()
+		overtaken := h.Document()
+		_, before := h.view.Latest()
+		if _, err := h.Write(t.Context(), h.name("newer")); err != nil {
+			t.Fatal(err)
+		}
+		h.view.Put(overtaken, before) // its request began before the write, its answer comes after
+		if _, err := h.Write(t.Context(), h.name("newest")); err != nil {
+			t.Errorf("write on a view with an older record: %v, want none", err)
+		}
+		if got := h.record("u1").Name; got != "newest" {
+			t.Errorf("name %q, want the last write to have landed", got)
+		}
+	})
+}
+
+func TestRecordsThatCannotBeReadAreNotTakenForForgotten(t *testing.T) {
+	for _, edited := range []any{nil, 7, []string{}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := seeded(t, two()).host("u1")
+			h.join()
+			good := h.Document().Params[profile.ParamMembers]
+			h.edit(map[string]any{profile.ParamMembers: edited})
+			see(h.view, h.Document())
+			if _, err := h.Write(t.Context(), h.name("later")); !errors.Is(err, profile.ErrMalformed) {
+				t.Errorf("write with %s %v: %v, want ErrMalformed", profile.ParamMembers, edited, err)
+			}
+			h.edit(map[string]any{profile.ParamMembers: good})
+			if _, err := h.Write(t.Context(), h.name("later")); err != nil {
+				t.Errorf("write once it is mended: %v, want none", err)
+			}
+		})
+	}
+}
+
+func TestTheViewGetsRecordsBackThatWereMended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		h.join()
+		go profile.Watch{Store: h.store, View: h.view}.Run(t.Context())
+		good := h.Document().Params[profile.ParamMembers]
+		h.edit(map[string]any{profile.ParamMembers: nil})
+		see(h.view, h.Document())
+		time.Sleep(time.Minute)
+		h.edit(map[string]any{profile.ParamMembers: good})
+		time.Sleep(time.Minute)
+		d, _ := h.view.Latest()
+		if _, ok, err := d.Record("u1"); !ok || err != nil {
+			t.Errorf("record in the view: %v, %v, want it there", ok, err)
+		}
+	})
+}
+
+func TestBarriersThatCannotBeReadAreNotTakenForUnplanted(t *testing.T) {
+	for _, edited := range []any{nil, 7, map[string]any{profile.BarrierComplete: "open"}} {
+		w := seeded(t, two())
+		w.edit(map[string]any{profile.ParamBarriers: edited})
+		if _, _, err := w.Document().Barrier(profile.BarrierComplete, 1); !errors.Is(err, profile.ErrMalformed) {
+			t.Errorf("barrier in %v: %v, want ErrMalformed", edited, err)
+		}
+	}
+}
+
+func TestASeqThatAPendingWriteHadIsNotUsedAgainAfterARestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		h.join()
+		backup := h.Document().Params
+		if _, err := h.Write(t.Context(), h.name("known")); err != nil {
+			t.Fatal(err)
+		}
+		used := map[int64]string{}
+		h.OnCommit(func(_, after *profile.Document) {
+			r, _, err := after.Record("u1")
+			if write, ok := used[r.Seq]; err != nil || ok && write != r.Write {
+				t.Errorf("seq %d is used again (%v)", r.Seq, err)
+			}
+			used[r.Seq] = r.Write
+		})
+		h.faulty(memory.Fault{LoseReply: true})
+		h.restoreAfter(5*time.Second, backup) // while the answer to the next write is awaited
+		if _, err := h.Write(t.Context(), h.name("lost")); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// restoreAfter restores the profile in a while.
+func (w *world) restoreAfter(wait time.Duration, backup profile.Params) {
+	go func() { time.Sleep(wait); w.Restore(backup) }()
+}
+
+// see makes d the newest state of a view.
+func see(view *profile.View, d *profile.Document) {
+	_, now := view.Latest()
+	view.Put(d, now)
+}
