@@ -131,22 +131,24 @@ func (t Tenure) Guard() *Change {
 }
 
 // transition adds to the slot's history and keeps it short. Entries that are
-// there stay as they are, with fields that are unknown to us.
+// there are not written again: they may have fields unknown to us, and the
+// history as it was read is not tested.
 func (c *Change) transition(d *Document, t Tenure, entries ...Transition) {
+	for i := range entries {
+		entries[i].At = d.Date.Unix()
+	}
 	history := slotAt(t.Role, t.Slot)("history")
 	var kept []json.RawMessage
-	if raw, ok := d.Lookup(history); ok && json.Unmarshal(raw, &kept) != nil {
-		kept = nil // edited by hand into something else: it begins anew
+	if raw, ok := d.Lookup(history); !ok || unmarshal(raw, &kept) != nil {
+		c.Set(history, entries) // edited by hand into something else: it begins anew
+		return
 	}
 	for _, entry := range entries {
-		entry.At = d.Date.Unix()
-		raw, err := json.Marshal(entry)
-		if err != nil {
-			c.fail(fmt.Errorf("encode %s: %w", history, err))
-		}
-		kept = append(kept, raw)
+		c.Append(history, entry)
 	}
-	c.Set(history, kept[max(0, len(kept)-historyLength):])
+	for range min(historyLength, len(kept)+len(entries)-historyLength) {
+		c.Remove(history + "/0")
+	}
 }
 
 // slot returns one slot, or ErrMalformed if there is none.
