@@ -309,3 +309,42 @@ func TestAGracefulEndGivesALeaseBackAtOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestFollowersFarInRankReadSeldomWhileNothingButRenewalsChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(10), Leaders: 1}).leased(ttl)
+		w.follow(profile.Leader)
+		round := profile.At(profile.ParamBarriers, profile.BarrierComplete, "1", "verdict")
+		w.put(round, profile.VerdictComplete) // an open barrier is waited for
+		var mu sync.Mutex
+		reads := map[string]int{}
+		for _, uuid := range members(10) {
+			h := w.host(uuid)
+			h.faults = func(c memory.Call) memory.Fault {
+				mu.Lock()
+				defer mu.Unlock()
+				if c.Method != "Apply" {
+					reads[uuid]++ // long polls too
+				}
+				return memory.Fault{}
+			}
+			h.start()
+		}
+		pass(5 * time.Minute)
+		mu.Lock()
+		clear(reads)
+		mu.Unlock()
+		pass(10 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		far := 0
+		for _, n := range reads {
+			if n <= 2*10*60/30+10 { // a wait and a look in 30 s
+				far++
+			}
+		}
+		if far < 10-1-3 {
+			t.Errorf("requests in ten minutes: %v, want all but the holder and the next three to rest", reads)
+		}
+	})
+}
