@@ -33,16 +33,17 @@ type cooling struct {
 // member's turn.
 func (e *Elector) compete(ctx, leading context.Context, role string) (time.Duration, error) {
 	d, _ := e.cfg.View.Latest()
-	open, wait, err := e.open(d, role)
-	if err != nil {
-		return 0, err
-	}
 	if reason, again, err := e.barrier(ctx, d, role); err != nil || reason != "" {
 		delete(e.waits, role)
 		e.note(role, reason, 0)
 		return again, err
 	}
 	rank, err := e.rank(d, role)
+	if err != nil {
+		return 0, err
+	}
+	later := e.later(rank)
+	open, wait, err := e.open(d, role, later)
 	if err != nil {
 		return 0, err
 	}
@@ -58,7 +59,7 @@ func (e *Elector) compete(ctx, leading context.Context, role string) (time.Durat
 	if d, err = e.look(ctx, mine == "" && rank >= len(open)); err != nil {
 		return 0, err
 	}
-	if open, wait, err = e.open(d, role); err != nil || len(open) == 0 {
+	if open, wait, err = e.open(d, role, later); err != nil || len(open) == 0 {
 		return wait, err
 	}
 	delete(e.waits, role)
@@ -69,8 +70,8 @@ func (e *Elector) compete(ctx, leading context.Context, role string) (time.Durat
 }
 
 // open returns the slots of role that this member may claim now, lowest first,
-// and after which time there may be another.
-func (e *Elector) open(d *profile.Document, role string) (open []string, wait time.Duration, err error) {
+// and after which time there may be another. Leases lapse later by so much.
+func (e *Elector) open(d *profile.Document, role string, later time.Duration) (open []string, wait time.Duration, err error) {
 	slots, err := d.Slots()
 	if err != nil {
 		return nil, 0, err
@@ -84,7 +85,7 @@ func (e *Elector) open(d *profile.Document, role string) (open []string, wait ti
 		if i, err := strconv.Atoi(n); err != nil || i < 1 || i > count || strconv.Itoa(i) != n {
 			continue
 		}
-		from, ever, err := e.opens(role, n)
+		from, ever, err := e.opens(role, n, later)
 		if err != nil {
 			return nil, 0, fmt.Errorf("slot %s: %w", n, err)
 		}
@@ -102,7 +103,7 @@ func (e *Elector) open(d *profile.Document, role string) (open []string, wait ti
 
 // opens returns the moment from which this member may claim a slot if nothing
 // changes until then, and whether there is one.
-func (e *Elector) opens(role, n string) (time.Duration, bool, error) {
+func (e *Elector) opens(role, n string, later time.Duration) (time.Duration, bool, error) {
 	seen := e.seen[[2]string{role, n}]
 	me, s := e.cfg.Member.UUID(), seen.slot
 	var from time.Duration
@@ -116,7 +117,7 @@ func (e *Elector) opens(role, n string) (time.Duration, bool, error) {
 		if err != nil || !lease {
 			return 0, false, err
 		}
-		from = lapse
+		from = lapse + later
 	}
 	if s.Wanted != "" && s.Wanted != profile.Anybody && s.Wanted != me {
 		from = max(from, seen.wanted+wantedFor)
@@ -224,7 +225,7 @@ func (e *Elector) claim(ctx, leading context.Context, role, slot string) error {
 // mayClaim returns nil if the member may claim the slot as it is in d, and
 // otherwise profile.ErrLost.
 func (e *Elector) mayClaim(d *profile.Document, role, slot string) error {
-	open, _, err := e.open(d, role)
+	open, _, err := e.open(d, role, 0)
 	if err != nil {
 		return err
 	}

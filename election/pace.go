@@ -16,6 +16,7 @@ const (
 	closeRanks = 3
 	closePace  = 600 * time.Millisecond
 	restPace   = 30 * time.Second
+	restLeast  = 5 * time.Second // as often as is polled without ETags
 )
 
 // Pace is how old this member's look at the hot params may be; 0 is the usual.
@@ -28,7 +29,7 @@ func (e *Elector) Pace() time.Duration {
 		pace = soonest(pace, p)
 	}
 	if pace == 0 && len(e.led) == 0 && e.rest.open == 0 && e.rest.seen {
-		if rest := min(restPace, (e.cfg.Clock.Now()-e.rest.since)/4); rest > 5*time.Second {
+		if rest := min(restPace, (e.cfg.Clock.Now()-e.rest.since)/4); rest > restLeast {
 			return rest
 		}
 	}
@@ -55,6 +56,16 @@ func (e *Elector) close(d *profile.Document, role string, rank int) time.Duratio
 		}
 	}
 	return pace
+}
+
+// later is by how much a member of this rank takes leases to lapse later than
+// they do. One that rests sees renewals late: it leaves the lease to those that
+// look often, unless they let it lie.
+func (e *Elector) later(rank int) time.Duration {
+	if rank < closeRanks || e.Pace() <= restLeast {
+		return 0
+	}
+	return restPace + restLeast
 }
 
 // rest is since when nothing but renewals changed in the hot params.
