@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"muster/profile"
@@ -40,53 +41,84 @@ func (e *Elector) mirror(ctx context.Context, d *profile.Document) error {
 func (e *Elector) mirrorChange(d *profile.Document) (*profile.Change, error) {
 	uuid := e.cfg.Member.UUID()
 	tenure, leads := e.cfg.Member.Tenure(d, profile.Leader)
-	own := profile.Mirror{UUID: uuid}
-	if leads {
-		record, _, err := d.Record(uuid)
-		if err != nil {
-			return nil, err
-		}
-		own.Address, own.Name = record.Address, record.Name
-	}
 	list := profile.At(profile.ParamLeaders)
 	raw, planted := d.Lookup(list)
 	var entries []json.RawMessage
-	if json.Unmarshal(raw, &entries) != nil || entries == nil {
-		if !leads {
-			return nil, nil
-		}
-		c := tenure.Guard()
-		if planted {
-			c.Test(list, raw)
-		}
-		c.Set(list, []profile.Mirror{own})
-		return c, nil
-	}
-	for i, entry := range entries {
-		var found profile.Mirror
-		if json.Unmarshal(entry, &found) != nil || found.UUID != uuid {
-			continue
-		}
-		at := profile.At(profile.ParamLeaders, strconv.Itoa(i))
-		c := &profile.Change{}
-		c.Test(at, entry)
-		switch {
-		case !leads:
-			c.Remove(at)
-		case found != own:
-			c = tenure.Guard()
-			c.Test(at, entry)
-			c.Remove(at)
-			c.Append(list, own)
-		default:
-			return nil, nil
-		}
-		return c, nil
-	}
+	isList := json.Unmarshal(raw, &entries) == nil && entries != nil
 	if !leads {
-		return nil, nil
+		slots, err := d.Slots()
+		if err != nil || !isList || adopted(slots[profile.Leader], uuid) {
+			return nil, err
+		}
+		return unlist(entries, uuid), nil
+	}
+	record, _, err := d.Record(uuid)
+	if err != nil {
+		return nil, err
+	}
+	own := profile.Mirror{Address: record.Address, Name: record.Name, UUID: uuid}
+	if isList {
+		return enlist(entries, own, tenure), nil
 	}
 	c := tenure.Guard()
-	c.Append(list, own)
+	if planted {
+		c.Test(list, raw)
+	}
+	c.Set(list, []profile.Mirror{own})
 	return c, nil
 }
+
+// adopted reports whether a slot names the member as old content left it: it is
+// about to claim that slot, and its entry of before stays.
+func adopted(slots map[string]profile.Slot, uuid string) bool {
+	for _, s := range slots {
+		if s.Holder == uuid && s.Instance == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// unlist takes the first entry of the member out of the list; nil if there is
+// none.
+func unlist(entries []json.RawMessage, uuid string) *profile.Change {
+	i := slices.IndexFunc(entries, func(entry json.RawMessage) bool { return profile.NamedBy(entry) == uuid })
+	if i < 0 {
+		return nil
+	}
+	c := &profile.Change{}
+	c.Test(entryAt(i), entries[i])
+	c.Remove(entryAt(i))
+	return c
+}
+
+// enlist makes own the one entry of the member; nil if it is. A bare UUID, as
+// old content has it, gives way to the object.
+func enlist(entries []json.RawMessage, own profile.Mirror, tenure profile.Tenure) *profile.Change {
+	listed := false
+	for i, entry := range entries {
+		if profile.NamedBy(entry) != own.UUID {
+			continue
+		}
+		var found profile.Mirror
+		if json.Unmarshal(entry, &found) == nil && found == own && !listed {
+			listed = true
+			continue
+		}
+		c := tenure.Guard()
+		c.Test(entryAt(i), entry)
+		c.Remove(entryAt(i))
+		if !listed {
+			c.Append(profile.At(profile.ParamLeaders), own)
+		}
+		return c
+	}
+	if listed {
+		return nil
+	}
+	c := tenure.Guard()
+	c.Append(profile.At(profile.ParamLeaders), own)
+	return c
+}
+
+func entryAt(i int) profile.Pointer { return profile.At(profile.ParamLeaders, strconv.Itoa(i)) }

@@ -97,6 +97,54 @@ func TestAnEntryFollowsWhatTheMemberSaysOfItself(t *testing.T) {
 	})
 }
 
+func TestABareUUIDOfOldContentGivesWayToTheHoldersOwnEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		w.edit(map[string]any{profile.ParamLeaders: json.RawMessage(`["u00","u01",` + entry("u00") + `,"u00"]`)})
+		w.host("u00").start()
+		pass(time.Minute)
+		if diff := cmp.Diff(`["u01",`+entry("u00")+`]`, w.leaders()); diff != "" {
+			t.Errorf("list (-want +got):\n%s", diff)
+		}
+		w.depose("1")
+		pass(time.Minute)
+		if diff := cmp.Diff(`["u01"]`, w.leaders()); diff != "" {
+			t.Errorf("list after the slot was freed (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAnAdoptedLeaderStaysInTheListUntilItClaims(t *testing.T) {
+	for name, raw := range map[string]string{"bare": `"u00"`, "object": `{"Name":"old","Uuid":"u00"}`} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{Profile: memory.New(cluster, profile.Params{profile.ParamLeaders: json.RawMessage("[" + raw + "]")}), t: t}
+				seed := profile.Seed{Profile: cluster, Members: members(2), Leaders: 1}
+				if _, err := profile.NewOperator(w.Store(nil)).Write(t.Context(), seed.Plan); err != nil {
+					t.Fatal(err)
+				}
+				w.put(profile.At(profile.ParamPaused), true)
+				hosts := []*host{w.host("u01").start(), w.host("u00").start()}
+				pass(time.Minute)
+				if diff := cmp.Diff("["+raw+"]", w.leaders()); diff != "" {
+					t.Errorf("list while it waits (-want +got):\n%s", diff)
+				}
+				w.put(profile.At(profile.ParamPaused), false)
+				pass(time.Minute)
+				if diff := cmp.Diff("["+entry("u00")+"]", w.leaders()); diff != "" {
+					t.Errorf("list after its claim (-want +got):\n%s", diff)
+				}
+				if s := w.slots(profile.Leader)["1"]; s.Holder != "u00" || s.Instance == "" {
+					t.Errorf("slot %+v, want it claimed by u00", s)
+				}
+				for _, h := range hosts {
+					h.stop()
+				}
+			})
+		})
+	}
+}
+
 func TestLeadersThatLeaveAtOnceRemoveTheirOwnEntriesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(3), Leaders: 3})

@@ -17,7 +17,7 @@ func Adoptable(d *Document, members []string) (leaders []string, others []json.R
 		return nil, nil, err
 	}
 	for _, entry := range entries {
-		switch uuid := namedBy(entry); {
+		switch uuid := NamedBy(entry); {
 		case !slices.Contains(members, uuid):
 			others = append(others, entry)
 		case !slices.Contains(leaders, uuid):
@@ -74,8 +74,9 @@ func mirrorEntries(raw json.RawMessage) ([]json.RawMessage, error) {
 	return entries, nil
 }
 
-// namedBy returns the UUID that an entry of cluster/leaders names, or "".
-func namedBy(entry json.RawMessage) string {
+// NamedBy returns the UUID that an entry of cluster/leaders names, or "". Old
+// content has bare UUIDs in the place of objects.
+func NamedBy(entry json.RawMessage) string {
 	var uuid string
 	var object Mirror
 	if json.Unmarshal(entry, &uuid) == nil {
@@ -93,7 +94,7 @@ func namedBy(entry json.RawMessage) string {
 func (c *Change) unlist(d *Document, uuid string) {
 	entries, _ := mirrorEntries(d.Params[ParamLeaders])
 	for i := len(entries) - 1; i >= 0; i-- {
-		if namedBy(entries[i]) == uuid {
+		if NamedBy(entries[i]) == uuid {
 			at := At(ParamLeaders, strconv.Itoa(i))
 			c.Test(at, entries[i])
 			c.Remove(at)

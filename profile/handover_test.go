@@ -140,6 +140,25 @@ func TestAnEvictionFromOneSlotLeavesTheOthers(t *testing.T) {
 	})
 }
 
+func TestAnEvictedHolderLeavesTheReasonInTheHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, hosts := lived(t)
+		w.does(profile.Evict{Member: "u1", Reason: "disk fails"}.Plan)
+		tenure, _ := hosts["u1"].Tenure(w.Document(), profile.Leader)
+		c, err := profile.Release(w.Document(), tenure, "u1", profile.EventEvicted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := hosts["u1"].store.Apply(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		s := w.slot(profile.Leader, "1")
+		if last := s.History[len(s.History)-1]; last.Event != profile.EventEvicted || last.Reason != "disk fails" || s.Wanted != "" {
+			t.Errorf("last entry %+v, wanted for %q, want the eviction with its reason, and nobody", last, s.Wanted)
+		}
+	})
+}
+
 func TestAForcedEvictionFromAnotherRoleLeavesTheListOfLeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := lived(t)

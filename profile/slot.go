@@ -98,7 +98,8 @@ func Claim(d *Document, me Tenure, uuid, renewal string) (*Change, error) {
 // Release is the change by which the holder of the tenure t gives it up. Like
 // every write of a holder it tests the slot's instance and epoch, taken from
 // the tenure and never from what was just read (DESIGN, rule 7). What the slot
-// is wanted for stays, unless that is Anybody.
+// is wanted for stays, unless that is Anybody. The reason of an eviction is that
+// of the bar, as far as d has it.
 func Release(d *Document, t Tenure, uuid, event string) (*Change, error) {
 	s, err := d.slot(t.Role, t.Slot)
 	if err != nil {
@@ -106,7 +107,15 @@ func Release(d *Document, t Tenure, uuid, event string) (*Change, error) {
 	}
 	c := t.Guard()
 	c.vacate(t, s)
-	c.transition(d, t, Transition{Event: event, Holder: uuid, Epoch: t.Epoch})
+	why := Transition{Event: event, Holder: uuid, Epoch: t.Epoch}
+	if event == EventEvicted {
+		record, _, err := d.Record(uuid)
+		if err != nil {
+			return nil, err
+		}
+		why.Reason = record.Barred[t.Role]
+	}
+	c.transition(d, t, why)
 	return c, nil
 }
 
