@@ -35,6 +35,12 @@ type site struct {
 
 func newSite(t *testing.T, compat string) *site {
 	t.Helper()
+	return newSiteOf(t, compat, profile.Seed{Members: []string{machineUUID}, Leaders: 1})
+}
+
+// newSiteOf is an embedded endpoint with this profile, called alpha.
+func newSiteOf(t *testing.T, compat string, seed profile.Seed) *site {
+	t.Helper()
 	server, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Compat: compat})
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +57,8 @@ func newSite(t *testing.T, compat string) *site {
 	s := &site{Server: server, t: t}
 	s.store = s.client(server.URL()).Profile("alpha", drp.Basic(endpoint.DefaultUser, endpoint.DefaultPassword))
 	s.operator = profile.NewOperator(s.store)
-	params, err := profile.Seed{Profile: "alpha", Members: []string{machineUUID}, Leaders: 1}.Params()
+	seed.Profile = "alpha"
+	params, err := seed.Params()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,9 +86,17 @@ func (s *site) post(prefix string, object map[string]any) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if status, answer := s.send("POST", prefix, bytes.NewReader(raw)); status >= 300 {
+		s.t.Fatalf("POST %s: status %d: %s", prefix, status, answer)
+	}
+}
+
+// send makes one request with the powers of an administrator.
+func (s *site) send(method, path string, body io.Reader) (status int, answer []byte) {
+	s.t.Helper()
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer tr.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(s.t.Context(), "POST", s.URL()+"/api/v3/"+prefix, bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.URL()+"/api/v3/"+path, body)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -92,9 +107,10 @@ func (s *site) post(prefix string, object map[string]any) {
 		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode >= 300 {
-		s.t.Fatalf("POST %s: status %d: %s", prefix, resp.StatusCode, answer)
+	if answer, err = io.ReadAll(resp.Body); err != nil {
+		s.t.Fatal(err)
 	}
+	return resp.StatusCode, answer
 }
 
 // token makes a token of the profile.

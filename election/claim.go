@@ -35,7 +35,11 @@ func (e *Elector) compete(ctx, leading context.Context, role string) (time.Durat
 	d, _ := e.cfg.View.Latest()
 	if reason, again, err := e.barrier(ctx, d, role); err != nil || reason != "" {
 		delete(e.waits, role)
-		e.note(role, reason, 0)
+		pace := time.Duration(0)
+		if e.cool(d, role) > 0 {
+			pace = closePace // it ranks again as soon as another holds the slot, which may resign at once
+		}
+		e.note(role, reason, pace)
 		return again, err
 	}
 	rank, err := e.rank(d, role)
