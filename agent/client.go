@@ -47,8 +47,10 @@ func Dial(path string) (*Client, error) {
 }
 
 // Status returns what the agent knows of itself.
-func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	return s, c.call(ctx, http.MethodGet, "status", nil, &s)
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.call(ctx, http.MethodGet, "status", nil, &s)
+	return s, err
 }
 
 // Read returns the profile, read by the agent now.
@@ -86,6 +88,13 @@ func (c *Client) Resign(ctx context.Context, role string) (profile.Tenure, error
 	var t profile.Tenure
 	err := c.call(ctx, http.MethodPost, "resign", resignBody{Role: role}, &t)
 	return t, err
+}
+
+// Preview implements Local.
+func (c *Client) Preview(ctx context.Context, in Intent) ([]profile.Op, error) {
+	var ops []profile.Op
+	err := c.call(ctx, http.MethodPost, "preview", in, &ops)
+	return ops, err
 }
 
 // Wait implements Local.

@@ -27,6 +27,9 @@ type Local interface {
 	// Resign gives up the slot of role, and returns the tenure that has ended;
 	// election.ErrNoSlot if there is none.
 	Resign(ctx context.Context, role string) (profile.Tenure, error)
+	// Preview returns the patch, relative to the params, that would be sent
+	// now; none if nothing is left to do. Its errors are those of the deed.
+	Preview(ctx context.Context, in Intent) ([]profile.Op, error)
 }
 
 var _ Local = (*Agent)(nil)
@@ -42,14 +45,22 @@ type Waiting struct {
 
 // Report implements Local.
 func (a *Agent) Report(ctx context.Context, said string) (int, error) {
-	if !slices.Contains([]string{profile.Running, profile.Complete, profile.Failed}, said) {
-		return 0, fmt.Errorf("%w: report: expected running, complete or failed, found %q", ErrUsage, said)
-	}
-	if a.cfg.Machine != nil {
-		return 0, fmt.Errorf("%w: this member watches its machine by itself, with the machine token; reports are for members without one", ErrUsage)
+	if err := a.mayReport(said); err != nil {
+		return 0, err
 	}
 	round, err := coordinator.Report(ctx, a.member, a.view, said)
 	return round, a.written(err)
+}
+
+// mayReport refuses what cannot be reported here.
+func (a *Agent) mayReport(said string) error {
+	if !slices.Contains([]string{profile.Running, profile.Complete, profile.Failed}, said) {
+		return fmt.Errorf("%w: report: expected running, complete or failed, found %q", ErrUsage, said)
+	}
+	if a.cfg.Machine != nil {
+		return fmt.Errorf("%w: this member watches its machine by itself, with the machine token; reports are for members without one", ErrUsage)
+	}
+	return nil
 }
 
 // Wait implements Local.

@@ -138,6 +138,13 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 			answer(w, s, a.Set(r.Context(), s))
 		}
 	})
+	mux.HandleFunc("POST /v1/preview", func(w http.ResponseWriter, r *http.Request) {
+		var in Intent
+		if asked(w, r, &in) {
+			ops, err := a.Preview(r.Context(), in)
+			answer(w, ops, err)
+		}
+	})
 	mux.HandleFunc("POST /v1/resign", func(w http.ResponseWriter, r *http.Request) {
 		var b resignBody
 		if asked(w, r, &b) {

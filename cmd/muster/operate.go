@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"muster/agent"
 	"muster/profile"
 	"muster/profile/drp"
 )
@@ -22,8 +23,7 @@ type target interface {
 
 // mutation adds the flags of a command that changes the profile.
 func (a *app) mutation(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the JSON Patch that would be sent, and change nothing")
-	return a.outputFlag(cmd)
+	return a.outputFlag(a.dryRunFlag(cmd))
 }
 
 // target returns the profile of this name, reached with auth.
@@ -60,6 +60,28 @@ func (a *app) write(ctx context.Context, store target, plan profile.Plan) (*prof
 		return nil, err
 	}
 	return nil, drp.ErrDryRun
+}
+
+// dryRunFlag adds --dry-run to a command that works through this host's member.
+func (a *app) dryRunFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the JSON Patch that would be sent, and change nothing")
+	return cmd
+}
+
+// preview shows what a member would send.
+func (a *app) preview(ctx context.Context, l agent.Local, in agent.Intent) error {
+	ops, err := l.Preview(ctx, in)
+	if err != nil {
+		return err
+	}
+	if len(ops) == 0 {
+		return a.show(json.RawMessage("[]"))
+	}
+	patch, err := drp.Patch(ops)
+	if err != nil {
+		return err
+	}
+	return a.show(patch)
 }
 
 // show prints the body of a request that a dry run does not send.

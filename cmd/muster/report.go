@@ -11,7 +11,7 @@ import (
 )
 
 func newReport(a *app) *cobra.Command {
-	return &cobra.Command{
+	return a.dryRunFlag(&cobra.Command{
 		Use:   "report running|complete|failed",
 		Short: "Say how this machine's workflow stands, where the agent has no machine token",
 		Long: "For members without a machine token: a task at the start of the workflow reports running, one at its\n" +
@@ -22,6 +22,9 @@ func newReport(a *app) *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
 			defer cancel()
 			return a.local(ctx, 0, func(ctx context.Context, l agent.Local) error {
+				if a.dryRun {
+					return a.preview(ctx, l, agent.Intent{Report: args[0]})
+				}
 				round, err := l.Report(ctx, args[0])
 				if err == nil {
 					fmt.Fprintf(a.stdout, "%s in round %d\n", args[0], round)
@@ -29,5 +32,5 @@ func newReport(a *app) *cobra.Command {
 				return err
 			})
 		},
-	}
+	})
 }

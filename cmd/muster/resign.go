@@ -10,7 +10,7 @@ import (
 )
 
 func newResign(a *app) *cobra.Command {
-	return &cobra.Command{
+	return a.dryRunFlag(&cobra.Command{
 		Use:   "resign ROLE",
 		Short: "Give up the slot of a role that this host holds",
 		Long: "Ends whatever runs under the slot (`muster lead`), frees it, and leaves the role to other members until\n" +
@@ -19,6 +19,11 @@ func newResign(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
 			defer cancel()
+			if a.dryRun {
+				return a.local(ctx, 0, func(ctx context.Context, l agent.Local) error {
+					return a.preview(ctx, l, agent.Intent{Resign: args[0]})
+				})
+			}
 			return a.leading(ctx, 0, func(ctx context.Context, l agent.Local) error {
 				t, err := l.Resign(ctx, args[0])
 				if err == nil {
@@ -27,5 +32,5 @@ func newResign(a *app) *cobra.Command {
 				return err
 			})
 		},
-	}
+	})
 }

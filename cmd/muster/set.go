@@ -15,7 +15,7 @@ import (
 
 func newSet(a *app) *cobra.Command {
 	var fenced string
-	cmd := &cobra.Command{
+	cmd := a.dryRunFlag(&cobra.Command{
 		Use:   "set KEY VALUE --fenced ROLE",
 		Short: "Set a param of the cluster profile, only while this command's tenure lasts",
 		Long: "Sets KEY to VALUE (JSON; what is no JSON is taken as a string) in one patch that tests the slot's epoch and\n" +
@@ -30,10 +30,14 @@ func newSet(a *app) *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
 			defer cancel()
 			return a.local(ctx, 0, func(ctx context.Context, l agent.Local) error {
-				return l.Set(ctx, agent.Setting{Key: args[0], Value: valueOf(args[1]), Tenure: t})
+				s := agent.Setting{Key: args[0], Value: valueOf(args[1]), Tenure: t}
+				if a.dryRun {
+					return a.preview(ctx, l, agent.Intent{Set: &s})
+				}
+				return l.Set(ctx, s)
 			})
 		},
-	}
+	})
 	cmd.Flags().StringVar(&fenced, "fenced", "", "role under whose tenure KEY is set (required)")
 	return cmd
 }

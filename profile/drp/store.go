@@ -113,6 +113,12 @@ func encode(c *profile.Change) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Patch(ops)
+}
+
+// Patch returns the JSON Patch of the profile object that does ops, which are
+// relative to its params.
+func Patch(ops []profile.Op) (json.RawMessage, error) {
 	var patcher jp.Patcher
 	for _, op := range ops {
 		pointer, err := jp.NewPointer("/Params" + string(op.Path))
