@@ -12,7 +12,7 @@ import (
 func TestScalingPlantsWhatLacksAndTakesNothingAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := lived(t)
-		held, db := w.slot(profile.Leader, "1"), w.slot("db", "1")
+		held, wanted, db := w.slot(profile.Leader, "1"), w.slot(profile.Leader, "2"), w.slot("db", "1")
 		for _, n := range []int{4, 0, 1} {
 			w.does(profile.Scale{Role: profile.Leader, Slots: n}.Plan)
 			w.does(profile.Scale{Role: "db", Slots: n}.Plan)
@@ -25,7 +25,7 @@ func TestScalingPlantsWhatLacksAndTakesNothingAway(t *testing.T) {
 		slots, err := w.Document().Slots()
 		empty := profile.Slot{History: []profile.Transition{}}
 		want := map[string]map[string]profile.Slot{
-			profile.Leader: {"1": held, "2": empty, "3": empty, "4": empty},
+			profile.Leader: {"1": held, "2": wanted, "3": empty, "4": empty},
 			"db":           {"1": db, "2": empty, "3": empty, "4": empty},
 		}
 		if diff := cmp.Diff(want, slots); diff != "" || err != nil {

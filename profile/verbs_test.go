@@ -28,12 +28,16 @@ var fields = map[profile.Pointer]string{
 const foreign = `{"b": 1.0,"a":"<"}`
 
 // lived returns a world of members u1, u2 and u3 that have joined, of which u1
-// holds leader/1 and db/1, with fields that are unknown to us.
+// holds leader/1 and db/1 and is asked to take leader/2, and u3 is barred from
+// db, with fields that are unknown to us.
 func lived(t *testing.T) (*world, map[string]*host) {
 	t.Helper()
 	w := seeded(t, profile.Seed{
 		Members: []string{"u1", "u2", "u3"}, Leaders: 2, Roles: map[string]int{"db": 1},
-		Options: map[string]profile.RoleOptions{"db": {Priority: map[string]int{"u1": 7, "u3": 0}}},
+		Options: map[string]profile.RoleOptions{
+			profile.Leader: {Priority: map[string]int{"u2": 5}},
+			"db":           {Priority: map[string]int{"u1": 7, "u3": 0}},
+		},
 	})
 	hosts := map[string]*host{}
 	for _, uuid := range []string{"u1", "u2", "u3"} {
@@ -43,6 +47,8 @@ func lived(t *testing.T) (*world, map[string]*host) {
 	}
 	w.claimed(hosts["u1"], profile.Leader, "1")
 	w.claimed(hosts["u1"], "db", "1")
+	w.put(profile.At(profile.ParamSlots, profile.Leader, "2", "wanted"), "u1")
+	w.put(profile.At(profile.ParamMembers, "u3", "barred", "db"), "once")
 	for p, raw := range fields {
 		w.put(p, json.RawMessage(raw))
 	}
@@ -119,15 +125,19 @@ func verbs() map[string]struct {
 		"transfer": {profile.Transfer{Role: profile.Leader, Slot: "1", To: "u2"}.Plan, slot(profile.Leader, "1", map[profile.Pointer]any{
 			seq("u2"): 99, profile.At(profile.ParamPaused): true, profile.At(profile.ParamLeaderCount): 0,
 			profile.At(profile.ParamMembers, "u2", "barred", profile.Leader): "out",
+			profile.At(profile.ParamRoles, profile.Leader, "priority", "u2"): 0,
 		})},
 		"evict a member": {profile.Evict{Member: "u1", Reason: "r"}.Plan, slot("db", "1", slot(profile.Leader, "1", map[profile.Pointer]any{seq("u1"): 99}))},
 		"evict a slot":   {profile.Evict{Member: "u1", Role: "db", Slot: "1", Reason: "r"}.Plan, slot("db", "1", map[profile.Pointer]any{})},
 		"evict by force": {profile.Evict{Member: "u1", Reason: "r", Force: true}.Plan, slot("db", "1", slot(profile.Leader, "1", map[profile.Pointer]any{
-			seq("u1"): 99, profile.At(profile.ParamLeaders): []string{"u1"},
+			seq("u1"): 99, profile.At(profile.ParamLeaders): []string{"u1", "u2"},
 		}))},
-		"forget": {profile.Forget{Member: "u1", Force: true}.Plan, slot("db", "1", slot(profile.Leader, "1", map[profile.Pointer]any{
-			seq("u1"): 99, profile.At(profile.ParamExpected, "version"): 99, profile.At(profile.ParamLeaders): []string{"u1"},
-		}))},
+		"allow": {profile.Allow{Member: "u3", Role: "db"}.Plan, map[profile.Pointer]any{
+			profile.At(profile.ParamMembers, "u3", "barred", "db"): "for another reason",
+		}},
+		"forget": {profile.Forget{Member: "u1", Force: true}.Plan, slot("db", "1", slot(profile.Leader, "1", slot(profile.Leader, "2", map[profile.Pointer]any{
+			seq("u1"): 99, profile.At(profile.ParamExpected, "version"): 99, profile.At(profile.ParamLeaders): []string{"u1", "u2"},
+		})))},
 		"replace": {profile.Replace{Old: "u1", New: "u4", Force: true}.Plan, slot("db", "1", slot(profile.Leader, "1", map[profile.Pointer]any{
 			seq("u1"): 99, profile.At(profile.ParamExpected, "version"): 99, profile.At(profile.ParamJoins): 99,
 			profile.At(profile.ParamRoles, "db", "priority", "u1"): 9,

@@ -43,6 +43,7 @@ func newReplace(a *app) *cobra.Command {
 				}
 				result.New = said{UUID: args[1], Name: args[1]}
 			}
+			a.lookFor(ctx, result.New)
 			held, err := d.Held(result.Old.UUID)
 			if err != nil {
 				return err
@@ -60,4 +61,16 @@ func newReplace(a *app) *cobra.Command {
 	})
 	cmd.Flags().BoolVar(&force, "force", false, "also if OLD holds slots, though its host may still run something under them")
 	return cmd
+}
+
+// lookFor says so if the endpoint shows no machine of this UUID: a round would
+// wait for it for ever. The credentials may be too narrow to see it.
+func (a *app) lookFor(ctx context.Context, machine said) {
+	client, auth, err := a.operate()
+	if err == nil {
+		_, err = client.Machine(machine.UUID, auth).Read(ctx)
+	}
+	if err != nil {
+		a.notice("machine %s cannot be looked at (%v); every round waits for it: make sure that the UUID is right", machine.UUID, err)
+	}
 }
