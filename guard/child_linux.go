@@ -26,9 +26,8 @@ type Child struct {
 	failed   string        // why the command could not be started
 	accepted Deadlines     // by the guard
 	kept     Deadlines     // here
-	termed   bool          // the guard has told the command to end
+	overdue  bool          // the command was told to end, or is killed, at its deadline
 	code     *int          // exit code, once the guard said it
-	killed   bool          // from here
 }
 
 // Start begins a guard and, through it, the command, and returns when that has
@@ -147,8 +146,8 @@ func (c *Child) listen(reports *os.File) {
 				c.failed = r.Failed
 			case r.Accepted != nil:
 				c.accepted = *r.Accepted
-			case r.Termed:
-				c.termed = true
+			case r.Overdue:
+				c.overdue = true
 			case r.Ended != nil:
 				c.code = r.Ended
 			}
@@ -178,7 +177,8 @@ func (c *Child) reaped(pid int, _ syscall.WaitStatus) {
 func (c *Child) term() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.termed && c.command != 0 && c.code == nil {
+	if !c.overdue && c.command != 0 && c.code == nil {
+		c.overdue = true
 		syscall.Kill(-c.command, syscall.SIGTERM) // a guard that did not say so has not reaped it either
 	}
 }
@@ -186,7 +186,7 @@ func (c *Child) term() {
 // kill kills the tree and the guard.
 func (c *Child) kill() {
 	c.mu.Lock()
-	c.killed = true
+	c.overdue = c.overdue || c.code == nil
 	c.mu.Unlock()
 	c.tree.kill()
 }
@@ -255,17 +255,22 @@ func (c *Child) Signal(s syscall.Signal) error {
 }
 
 // Wait returns, once nobody of the tree is left, the exit code of the command,
-// as a shell says it: 128 + the signal's number if a signal ended it, and so 137
-// if it was killed at the deadline. ErrGuard: the guard ended first.
+// as a shell says it: 128 + the signal's number if a signal ended it. ErrDeadline:
+// it was ended at its deadline. ErrGuard: the guard ended first, and there is no
+// exit code.
 func (c *Child) Wait() (int, error) {
 	c.finish()
-	switch {
-	case c.code != nil:
-		return *c.code, nil
-	case c.killed:
-		return 128 + int(syscall.SIGKILL), nil
+	code := 128 + int(syscall.SIGKILL) // if it was killed from here
+	if c.code != nil {
+		code = *c.code
 	}
-	return 0, ErrGuard
+	switch {
+	case c.overdue:
+		return code, ErrDeadline
+	case c.code == nil:
+		return 0, ErrGuard
+	}
+	return code, nil
 }
 
 // finish waits for the tree's end and for all goroutines. What was noted no

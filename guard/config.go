@@ -11,6 +11,9 @@ var (
 	// ErrGuard means that the guard ended before its command. The tree is dead,
 	// and how the command would have ended is not known.
 	ErrGuard = errors.New("guard: the guard process ended before its command, which was killed")
+	// ErrDeadline means that the command was told to end, or killed, because of
+	// its deadlines.
+	ErrDeadline = errors.New("guard: the command was ended at its deadline")
 	// ErrEnded means that what was asked for came after the command's end.
 	ErrEnded = errors.New("guard: the command has ended")
 )

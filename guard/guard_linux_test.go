@@ -226,8 +226,8 @@ func TestNobodyIsAliveAtTheDeadline(t *testing.T) {
 			kinds(t, func(t *testing.T, cgroup string) {
 				s := begin(t, cgroup, plan{Args: args, Term: soon, Kill: then})
 				s.grown(args[1], 1)
-				if o := s.outcome(); o.Code != 137 || o.Err != "" {
-					t.Errorf("got code %d, error %q, want 137", o.Code, o.Err)
+				if o := s.outcome(); o.Code != 137 || o.Err != guard.ErrDeadline.Error() {
+					t.Errorf("got code %d, error %q, want 137, %q", o.Code, o.Err, guard.ErrDeadline)
 				} else {
 					s.silentAfter(o.Kill)
 				}
@@ -239,8 +239,8 @@ func TestNobodyIsAliveAtTheDeadline(t *testing.T) {
 func TestThePoliteIsToldToEndBeforeTheDeadline(t *testing.T) {
 	kinds(t, func(t *testing.T, cgroup string) {
 		s := begin(t, cgroup, plan{Args: []string{"tree", "polite"}, Term: soon, Kill: time.Hour})
-		if o := s.outcome(); o.Code != 128+15 || o.Err != "" {
-			t.Errorf("got code %d, error %q, want 143", o.Code, o.Err)
+		if o := s.outcome(); o.Code != 128+15 || o.Err != guard.ErrDeadline.Error() {
+			t.Errorf("got code %d, error %q, want 143, %q", o.Code, o.Err, guard.ErrDeadline)
 		}
 	})
 }
@@ -360,8 +360,8 @@ func TestWhoeverIsNotStoppedKeepsTheDeadline(t *testing.T) {
 					s.silentAfter(latest)
 					to(who, syscall.SIGCONT)(s)
 				}
-				if o := s.outcome(); o.Code != 137 || o.Err != "" {
-					t.Errorf("got code %d, error %q, want 137", o.Code, o.Err)
+				if o := s.outcome(); o.Code != 137 || o.Err != guard.ErrDeadline.Error() {
+					t.Errorf("got code %d, error %q, want 137, %q", o.Code, o.Err, guard.ErrDeadline)
 				}
 				s.silentAfter(latest)
 			})

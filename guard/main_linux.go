@@ -103,7 +103,7 @@ func (w *warden) keep(first Deadlines) {
 		}
 		w.tree.kill()
 	}()
-	enforce(w.tree.gone, first, changes, w.term, w.tree.kill)
+	enforce(w.tree.gone, first, changes, w.term, w.kill)
 	<-w.tree.gone
 }
 
@@ -190,8 +190,18 @@ func (w *warden) term() {
 	case <-w.ended: // its process id may be another's
 	default:
 		syscall.Kill(-w.command, syscall.SIGTERM)
-		w.say(report{Termed: true})
+		w.say(report{Overdue: true})
 	}
+}
+
+// kill kills the tree at its deadline.
+func (w *warden) kill() {
+	select {
+	case <-w.ended: // by itself; this is what it left
+	default:
+		w.say(report{Overdue: true})
+	}
+	w.tree.kill()
 }
 
 // say reports to the starter. If that is gone, the orders end too.

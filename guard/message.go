@@ -25,6 +25,6 @@ type report struct {
 	Started  int        `json:"started,omitempty"`  // process id of the command, and of its group
 	Failed   string     `json:"failed,omitempty"`   // why the command could not be started
 	Accepted *Deadlines `json:"accepted,omitempty"` // which the guard keeps from now on
-	Termed   bool       `json:"termed,omitempty"`   // the command's group was told to end
+	Overdue  bool       `json:"overdue,omitempty"`  // the command was told to end, or is killed, at its deadline
 	Ended    *int       `json:"ended,omitempty"`    // the tree is dead; the command's exit code
 }
