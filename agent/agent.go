@@ -14,6 +14,7 @@ import (
 
 	"muster/facts"
 	"muster/internal/backoff"
+	"muster/internal/boottime"
 	"muster/profile"
 )
 
@@ -50,7 +51,12 @@ type Agent struct {
 	lost    chan error      // why this is not the member any more, from a command's write
 
 	mu      sync.Mutex
-	trouble error // why the profile cannot be watched, or nil
+	trouble error                    // why the profile cannot be watched, or nil
+	turns   map[string]chan struct{} // role → holds a token while a command has it
+
+	streams sync.WaitGroup            // connections of commands that run under slots
+	past    map[string]profile.Tenure // role → tenure of before this process joined
+	began   time.Duration             // when it joined, on CLOCK_BOOTTIME
 }
 
 // Open locks the state directory. ErrLocked and ErrState say why it cannot be
@@ -68,7 +74,7 @@ func Open(cfg Config) (*Agent, error) {
 		dir.Close()
 		return nil, err
 	}
-	return &Agent{cfg: cfg, log: cfg.Logger, dir: dir, lost: make(chan error, 1)}, nil
+	return &Agent{cfg: cfg, log: cfg.Logger, dir: dir, lost: make(chan error, 1), turns: map[string]chan struct{}{}}, nil
 }
 
 // Close releases the state directory. Call it after Run has returned.
@@ -129,6 +135,7 @@ func (a *Agent) join(ctx context.Context) error {
 		Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, First: a.machine,
 		Runs: a.dir, OnDemand: a.cfg.OnDemand, Logger: a.log, Trouble: a.watchTrouble,
 	})
+	a.past, a.began = a.member.State().Tenures, boottime.Now()
 	a.log.Info("joined", "profile", d.Name, "machine", a.cfg.UUID, "name", joining.Name)
 	return nil
 }
@@ -196,6 +203,7 @@ func (a *Agent) Run(ctx context.Context) error {
 // keeps watch and completion going while do runs. With Config.OnDemand it also
 // keeps slots, and competes for those that do asks for; else it does neither.
 func (a *Agent) Do(ctx context.Context, do func(ctx context.Context) error) error {
+	defer a.streams.Wait()
 	asked := ctx
 	ctx, cancel := context.WithCancelCause(asked)
 	defer cancel(nil)

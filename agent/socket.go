@@ -153,6 +153,7 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	mux.HandleFunc("POST /v1/wait", func(w http.ResponseWriter, r *http.Request) { a.serveWait(ctx, w, r) })
+	mux.HandleFunc("POST /v1/lead", func(w http.ResponseWriter, r *http.Request) { a.serveLead(ctx, w, r) })
 	server := &http.Server{
 		Handler:           mux,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -165,7 +166,9 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 		<-ctx.Done()
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
-		stopped <- errors.Join(server.Shutdown(last), server.Close())
+		err := errors.Join(server.Shutdown(last), server.Close())
+		a.streams.Wait()
+		stopped <- err
 	}()
 	err := server.Serve(l)
 	if !errors.Is(err, http.ErrServerClosed) {

@@ -25,6 +25,7 @@ const (
 	exitRefused     = 6 // token
 	exitBrokenOut   = 7
 	exitPeerFailed  = 8
+	exitSlotLost    = 9
 	exitSuperseded  = 10
 )
 
@@ -41,6 +42,7 @@ var codes = []struct {
 	err  error
 	code int
 }{
+	{errSlotLost, exitSlotLost},
 	{coordinator.ErrBrokenOut, exitBrokenOut},
 	{coordinator.ErrPeerFailed, exitPeerFailed},
 	{coordinator.ErrSuperseded, exitSuperseded},

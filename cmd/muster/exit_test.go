@@ -31,6 +31,7 @@ func TestExitCodesAreNeverRenumbered(t *testing.T) {
 		6:  {profile.ErrRefused},
 		7:  {coordinator.ErrBrokenOut},
 		8:  {coordinator.ErrPeerFailed},
+		9:  {errSlotLost},
 		10: {coordinator.ErrSuperseded},
 	}
 	listed := 0
@@ -90,7 +91,7 @@ func (f *faulty) Read(ctx context.Context) (*profile.Document, error) {
 func TestAnErrorHasTheSameExitCodeThroughTheSocket(t *testing.T) {
 	store := &faulty{}
 	client := serveAgent(t, store)
-	local := []error{errUsage, config.ErrInvalid} // of the command itself, never of an agent
+	local := []error{errUsage, errSlotLost, config.ErrInvalid} // of the command itself, never of an agent
 	for _, first := range codes {
 		for _, second := range codes {
 			if slices.Contains(local, first.err) || slices.Contains(local, second.err) {

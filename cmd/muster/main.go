@@ -14,10 +14,12 @@ import (
 	"os/signal"
 	"syscall"
 
+	"muster/guard"
 	"muster/profile/drp"
 )
 
 func main() {
+	guard.Main() // a process that keeps a command of muster lead to its deadlines
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends this process at once
 	code := run(ctx, os.Args[1:])

@@ -42,7 +42,7 @@ func newRoot(a *app) *cobra.Command {
 		Long: "Muster lets the machines of a Digital Rebar cluster elect leaders, publish facts and wait for\n" +
 			"one another through nothing but guarded writes to one shared profile.\n\n" +
 			"Exit codes: 0 ok, 1 failed, 2 usage, configuration or identity, 3 timed out, 4 lost the race or guard,\n" +
-			"5 endpoint unreachable, 6 token refused, 7 broken out, 8 a peer failed, 10 superseded round.",
+			"5 endpoint unreachable, 6 token refused, 7 broken out, 8 a peer failed, 9 slot lost, 10 superseded round.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -87,7 +87,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newAgent(a), newSeed(a), newRound(a), newStatus(a), newMembers(a), newLeaders(a), newFacts(a),
 		newTransfer(a), newEvict(a), newAllow(a), newForget(a), newReplace(a), newPause(a), newResume(a), newScale(a), newHistory(a),
-		newWait(a), newReport(a), newRun(a), newResign(a), newSet(a), newVersion(a),
+		newWait(a), newReport(a), newRun(a), newLead(a), newResign(a), newSet(a), newVersion(a),
 	)
 	root.InitDefaultCompletionCmd()
 	usageErrors(root)

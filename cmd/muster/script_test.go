@@ -8,9 +8,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"muster/guard"
 )
 
 func TestMain(m *testing.M) {
+	guard.Main()
 	testscript.Main(m, map[string]func(){"muster": main})
 }
 
