@@ -1,0 +1,303 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"muster/endpoint"
+	"muster/profile"
+	"muster/profile/drp"
+)
+
+// proof is the size of a test: short in an ordinary run, and with MUSTER_PROOF
+// set what is said of it. Times are held to what is said only then.
+func proof(short, long int) int {
+	if os.Getenv("MUSTER_PROOF") != "" {
+		return long
+	}
+	return short
+}
+
+const leaseTTL = 6 * time.Second
+
+// The agent that holds a lease is killed at any moment between two renewals,
+// again and again, and started again when another holds it.
+func TestTheLeaseOfAKilledAgentIsTakenOverAfterOneAndAHalfTTLsAndNotBefore(t *testing.T) {
+	for _, compat := range []string{"", "3.13"} {
+		t.Run("compat "+compat, func(t *testing.T) {
+			t.Parallel() // nearly all of it is waiting
+			c := newHosts(t, compat, 3)
+			for _, h := range c.hosts {
+				h.startAgent()
+			}
+			var waits []time.Duration
+			for range proof(2, 20) {
+				tenure := c.await("an agent holds the lease", func(s profile.Slot) bool { return !s.Free() })
+				<-time.After(time.Duration(rand.Float64() * float64(profile.RenewEvery(leaseTTL))))
+				holder := c.host(tenure.Holder)
+				holder.kill()
+				took := c.await("another agent holds it", func(s profile.Slot) bool { return !s.Free() && s.Holder != holder.uuid })
+				waited := took.since - took.before
+				waits = append(waits, waited)
+				if took.beforeHolder != holder.uuid {
+					t.Fatalf("the slot went from %s to %s, but the killed holder is %s", took.beforeHolder, took.Holder, holder.uuid)
+				}
+				if least := profile.TakeOverAfter(leaseTTL); waited < least {
+					t.Errorf("taken over %v after the last renewal was committed, want not before %v", waited, least)
+				} else if proof(0, 1) == 1 && waited > least+time.Second {
+					t.Errorf("taken over %v after the last renewal was committed, want within %v", waited, least+time.Second)
+				}
+				holder.startAgent()
+			}
+			slices.Sort(waits)
+			t.Logf("%d kills; from the commit of the last renewal to that of the next claim: p50 %v, max %v", len(waits), waits[len(waits)/2], waits[len(waits)-1])
+		})
+	}
+}
+
+// hosts are machines with a seeded profile, in which leader is a lease.
+type hosts struct {
+	t      *testing.T
+	server *endpoint.Server
+	store  *drp.Store
+	dir    string
+	hosts  []*host
+
+	mu      sync.Mutex
+	slot    heldSlot // leader/1
+	changed chan struct{}
+}
+
+// heldSlot is a slot as it was committed last. Moments are of CLOCK_BOOTTIME.
+type heldSlot struct {
+	profile.Slot
+	at           time.Duration // of the last claim or renewal
+	since        time.Duration // of the claim
+	before       time.Duration // of the last renewal of the tenure before
+	beforeHolder string
+}
+
+// host is one machine, and its agent if it runs.
+type host struct {
+	of    *hosts
+	uuid  string
+	home  string
+	agent *exec.Cmd
+}
+
+func newHosts(t *testing.T, compat string, n int) *hosts {
+	t.Helper()
+	server, err := endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Compat: compat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	client, err := drp.New(drp.Config{Endpoint: server.URL(), Fingerprint: server.Fingerprint()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	c := &hosts{t: t, server: server, store: client.Profile("alpha", drp.Basic(endpoint.DefaultUser, endpoint.DefaultPassword)), changed: make(chan struct{})}
+	if c.dir, err = os.MkdirTemp("", "hosts"); err != nil { // short enough for a socket
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(c.dir) })
+	c.furnish(n)
+	server.OnCommit(c.take)
+	return c
+}
+
+// furnish seeds the profile, and makes the machines and their hosts' files.
+func (c *hosts) furnish(n int) {
+	c.t.Helper()
+	for i := range n {
+		c.hosts = append(c.hosts, &host{of: c, uuid: fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1), home: filepath.Join(c.dir, fmt.Sprintf("n%d", i+1))})
+	}
+	seed := profile.Seed{Profile: "alpha", Leaders: 1, Options: map[string]profile.RoleOptions{profile.Leader: {TTL: leaseTTL.String()}}}
+	for _, h := range c.hosts {
+		seed.Members = append(seed.Members, h.uuid)
+	}
+	params, err := seed.Params()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.store.Create(c.t.Context(), "made by a test", params); err != nil {
+		c.t.Fatal(err)
+	}
+	c.write(filepath.Join(c.dir, "ca.pem"), string(c.server.CertPEM()))
+	for _, h := range c.hosts {
+		c.post("machines", map[string]any{"Name": filepath.Base(h.home), "Uuid": h.uuid, "Profiles": []string{"alpha"}})
+		token, err := c.server.ProfileToken(h.uuid, "alpha", time.Hour)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.write(filepath.Join(h.home, "machine-id"), fmt.Sprintf("%032s\n", h.uuid[24:]))
+		c.write(filepath.Join(h.home, "profile.token"), token)
+		c.write(filepath.Join(h.home, "muster.yaml"), fmt.Sprintf("endpoint: %s\nprofile: alpha\nuuid: %s\nname: %s\nca_file: %s\nprofile_token_file: %s\nstate_dir: %s\nsocket: %s\n",
+			c.server.URL(), h.uuid, filepath.Base(h.home), filepath.Join(c.dir, "ca.pem"), filepath.Join(h.home, "profile.token"), filepath.Join(h.home, "state"), filepath.Join(h.home, "sock")))
+	}
+}
+
+func (c *hosts) write(file, text string) {
+	c.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// post makes an object, as an administrator.
+func (c *hosts) post(prefix string, object map[string]any) {
+	c.t.Helper()
+	raw, err := json.Marshal(object)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer tr.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(c.t.Context(), "POST", c.server.URL()+"/api/v3/"+prefix, bytes.NewReader(raw))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.SetBasicAuth(endpoint.DefaultUser, endpoint.DefaultPassword)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := (&http.Client{Transport: tr}).Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode >= 300 {
+		c.t.Fatalf("POST %s: status %d: %s", prefix, resp.StatusCode, answer)
+	}
+}
+
+// take notes the slot leader/1 of a commit.
+func (c *hosts) take(commit endpoint.Commit) {
+	var object struct{ Params profile.Params }
+	if commit.Prefix != "profiles" || json.Unmarshal(commit.Object, &object) != nil {
+		return
+	}
+	slots, err := (&profile.Document{Params: object.Params}).Slots()
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, was := slots[profile.Leader]["1"], c.slot
+	c.slot.Slot = now
+	if now.Instance != was.Instance || now.Epoch != was.Epoch {
+		c.slot.since, c.slot.before, c.slot.beforeHolder = commit.Boottime, was.at, was.Holder
+	}
+	if now.Renewal != was.Renewal {
+		c.slot.at = commit.Boottime
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// await waits until the slot is as wanted.
+func (c *hosts) await(what string, wanted func(profile.Slot) bool) heldSlot {
+	c.t.Helper()
+	late := time.After(patience)
+	for {
+		c.mu.Lock()
+		slot, changed := c.slot, c.changed
+		c.mu.Unlock()
+		if wanted(slot.Slot) {
+			return slot
+		}
+		select {
+		case <-changed:
+		case <-late:
+			c.t.Fatalf("not within %s: %s; the slot is %+v\n%s", patience, what, slot, c.logs())
+		}
+	}
+}
+
+// logs are what the agents said.
+func (c *hosts) logs() string {
+	var all string
+	for _, h := range c.hosts {
+		raw, _ := os.ReadFile(filepath.Join(h.home, "agent.log"))
+		all += filepath.Base(h.home) + ":\n" + string(raw)
+	}
+	return all
+}
+
+func (c *hosts) host(uuid string) *host {
+	i := slices.IndexFunc(c.hosts, func(h *host) bool { return h.uuid == uuid })
+	if i < 0 {
+		c.t.Fatalf("no host has the UUID %q", uuid)
+	}
+	return c.hosts[i]
+}
+
+// command is muster on this host.
+func (h *host) command(args ...string) *exec.Cmd {
+	h.of.t.Helper()
+	path, err := exec.LookPath("muster")
+	if err != nil {
+		h.of.t.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Dir = h.home
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "NO_PROXY=*", "MUSTER_CONFIG=" + filepath.Join(h.home, "muster.yaml"),
+		"HOST_SYS=" + filepath.Join(h.home, "sys"), "HOST_ETC=" + h.home, "GORACE=atexit_sleep_ms=0",
+	}
+	return cmd
+}
+
+// startAgent starts the agent, which is killed when the test ends.
+func (h *host) startAgent() {
+	h.of.t.Helper()
+	log, err := os.OpenFile(filepath.Join(h.home, "agent.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		h.of.t.Fatal(err)
+	}
+	defer log.Close()
+	agent := h.command("agent")
+	agent.Stdout, agent.Stderr = log, log
+	if err := agent.Start(); err != nil {
+		h.of.t.Fatal(err)
+	}
+	h.agent = agent
+	h.of.t.Cleanup(func() {
+		agent.Process.Kill() // it may have ended
+		agent.Wait()         // likewise
+	})
+}
+
+// kill ends the agent by SIGKILL.
+func (h *host) kill() {
+	h.of.t.Helper()
+	if err := h.agent.Process.Kill(); err != nil {
+		h.of.t.Fatal(err)
+	}
+	h.agent.Wait() // it was killed
+}
