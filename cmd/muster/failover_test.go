@@ -1,5 +1,3 @@
-//go:build linux
-
 package main
 
 import (
@@ -9,17 +7,22 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"muster/endpoint"
+	"muster/internal/boottime"
 	"muster/profile"
 	"muster/profile/drp"
 )
@@ -36,38 +39,85 @@ func proof(short, long int) int {
 const leaseTTL = 6 * time.Second
 
 // The agent that holds a lease is killed at any moment between two renewals,
-// again and again, and started again when another holds it.
+// every second time with the `muster lead` that runs a command under it, again
+// and again; it is started again when another holds the lease. The command
+// takes no notice of TERM.
 func TestTheLeaseOfAKilledAgentIsTakenOverAfterOneAndAHalfTTLsAndNotBefore(t *testing.T) {
 	for _, compat := range []string{"", "3.13"} {
 		t.Run("compat "+compat, func(t *testing.T) {
 			t.Parallel() // nearly all of it is waiting
 			c := newHosts(t, compat, 3)
 			for _, h := range c.hosts {
-				h.startAgent()
+				h.start()
 			}
 			var waits []time.Duration
-			for range proof(2, 20) {
+			for i := range proof(2, 20) {
 				tenure := c.await("an agent holds the lease", func(s profile.Slot) bool { return !s.Free() })
-				<-time.After(time.Duration(rand.Float64() * float64(profile.RenewEvery(leaseTTL))))
 				holder := c.host(tenure.Holder)
-				holder.kill()
+				holder.awaitBeat(tenure.Epoch)
+				<-time.After(time.Duration(rand.Float64() * float64(profile.RenewEvery(leaseTTL))))
+				if i%2 == 1 {
+					holder.kill("lead")
+				}
+				holder.kill("agent")
 				took := c.await("another agent holds it", func(s profile.Slot) bool { return !s.Free() && s.Holder != holder.uuid })
-				waited := took.since - took.before
-				waits = append(waits, waited)
 				if took.beforeHolder != holder.uuid {
 					t.Fatalf("the slot went from %s to %s, but the killed holder is %s", took.beforeHolder, took.Holder, holder.uuid)
 				}
-				if least := profile.TakeOverAfter(leaseTTL); waited < least {
-					t.Errorf("taken over %v after the last renewal was committed, want not before %v", waited, least)
-				} else if proof(0, 1) == 1 && waited > least+time.Second {
-					t.Errorf("taken over %v after the last renewal was committed, want within %v", waited, least+time.Second)
-				}
-				holder.startAgent()
+				waits = append(waits, took.since-took.before)
+				holder.kill("lead")
+				holder.start()
 			}
-			slices.Sort(waits)
-			t.Logf("%d kills; from the commit of the last renewal to that of the next claim: p50 %v, max %v", len(waits), waits[len(waits)/2], waits[len(waits)-1])
+			last := c.await("an agent holds the lease", func(s profile.Slot) bool { return !s.Free() })
+			c.host(last.Holder).awaitBeat(last.Epoch)
+			c.checkWaits(waits)
+			c.checkBeats(len(waits) + 1)
 		})
 	}
+}
+
+// checkWaits looks at how long each lease outlived its last renewal.
+func (c *hosts) checkWaits(waits []time.Duration) {
+	c.t.Helper()
+	slices.Sort(waits)
+	least, most := profile.TakeOverAfter(leaseTTL), profile.TakeOverAfter(leaseTTL)+time.Second
+	for _, waited := range waits {
+		if waited < least || proof(0, 1) == 1 && waited > most {
+			c.t.Errorf("taken over %v after the last renewal was committed, want %v to %v", waited, least, most)
+		}
+	}
+	c.t.Logf("%d kills; from the commit of the last renewal to that of the next claim: p50 %v, max %v", len(waits), waits[len(waits)/2], waits[len(waits)-1])
+}
+
+// span is when the command of a tenure ran, by its own account.
+type span struct{ first, last time.Duration }
+
+// checkBeats wants the commands of this many tenures, one after the other.
+func (c *hosts) checkBeats(tenures int) {
+	c.t.Helper()
+	spans := map[int64]span{}
+	for _, h := range c.hosts {
+		for _, b := range h.beats() {
+			s, known := spans[b.epoch]
+			if !known {
+				s.first = b.at
+			}
+			spans[b.epoch] = span{min(s.first, b.at), max(s.last, b.at)}
+		}
+	}
+	epochs := slices.Sorted(maps.Keys(spans))
+	spare := leaseTTL
+	for i := 1; i < len(epochs); i++ {
+		before, after := spans[epochs[i-1]], spans[epochs[i]]
+		if after.first <= before.last {
+			c.t.Errorf("the command of epoch %d began %v before that of epoch %d ended", epochs[i], before.last-after.first, epochs[i-1])
+		}
+		spare = min(spare, after.first-before.last)
+	}
+	if len(epochs) != tenures {
+		c.t.Errorf("commands ran in %d tenures, want %d\n%s", len(epochs), tenures, c.logs())
+	}
+	c.t.Logf("commands of %d tenures; the least time between two: %v, which is %.0f %% of the TTL", len(epochs), spare, 100*float64(spare)/float64(leaseTTL))
 }
 
 // hosts are machines with a seeded profile, in which leader is a lease.
@@ -92,12 +142,12 @@ type heldSlot struct {
 	beforeHolder string
 }
 
-// host is one machine, and its agent if it runs.
+// host is one machine.
 type host struct {
-	of    *hosts
-	uuid  string
-	home  string
-	agent *exec.Cmd
+	of      *hosts
+	uuid    string
+	home    string
+	started map[string]*exec.Cmd // the last one of each name
 }
 
 func newHosts(t *testing.T, compat string, n int) *hosts {
@@ -134,7 +184,7 @@ func newHosts(t *testing.T, compat string, n int) *hosts {
 func (c *hosts) furnish(n int) {
 	c.t.Helper()
 	for i := range n {
-		c.hosts = append(c.hosts, &host{of: c, uuid: fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1), home: filepath.Join(c.dir, fmt.Sprintf("n%d", i+1))})
+		c.hosts = append(c.hosts, &host{of: c, uuid: fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1), home: filepath.Join(c.dir, fmt.Sprintf("n%d", i+1)), started: map[string]*exec.Cmd{}})
 	}
 	seed := profile.Seed{Profile: "alpha", Leaders: 1, Options: map[string]profile.RoleOptions{profile.Leader: {TTL: leaseTTL.String()}}}
 	for _, h := range c.hosts {
@@ -239,12 +289,14 @@ func (c *hosts) await(what string, wanted func(profile.Slot) bool) heldSlot {
 	}
 }
 
-// logs are what the agents said.
+// logs are what the processes said.
 func (c *hosts) logs() string {
 	var all string
 	for _, h := range c.hosts {
-		raw, _ := os.ReadFile(filepath.Join(h.home, "agent.log"))
-		all += filepath.Base(h.home) + ":\n" + string(raw)
+		for _, name := range []string{"agent.log", "lead.log"} {
+			raw, _ := os.ReadFile(filepath.Join(h.home, name))
+			all += filepath.Join(filepath.Base(h.home), name) + ":\n" + string(raw)
+		}
 	}
 	return all
 }
@@ -273,31 +325,95 @@ func (h *host) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// startAgent starts the agent, which is killed when the test ends.
-func (h *host) startAgent() {
+// start starts the agent, and, once it has joined, `muster lead` with a command
+// that says when it runs.
+func (h *host) start() {
 	h.of.t.Helper()
-	log, err := os.OpenFile(filepath.Join(h.home, "agent.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	socket := filepath.Join(h.home, "sock")
+	os.Remove(socket) // what is left of an agent that was killed
+	h.begin("agent", "agent")
+	for late := time.After(patience); ; {
+		if _, err := os.Stat(socket); err == nil {
+			break
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-late:
+			h.of.t.Fatalf("the agent does not join within %s:\n%s", patience, h.of.logs())
+		}
+	}
+	h.begin("lead", "lead", profile.Leader, "--", "beat", filepath.Join(h.home, "beats"))
+}
+
+// begin starts a muster, which is killed when the test ends.
+func (h *host) begin(name string, args ...string) {
+	h.of.t.Helper()
+	log, err := os.OpenFile(filepath.Join(h.home, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		h.of.t.Fatal(err)
 	}
 	defer log.Close()
-	agent := h.command("agent")
-	agent.Stdout, agent.Stderr = log, log
-	if err := agent.Start(); err != nil {
+	cmd := h.command(args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
 		h.of.t.Fatal(err)
 	}
-	h.agent = agent
-	h.of.t.Cleanup(func() {
-		agent.Process.Kill() // it may have ended
-		agent.Wait()         // likewise
-	})
+	h.started[name] = cmd
+	h.of.t.Cleanup(func() { h.kill(name) })
 }
 
-// kill ends the agent by SIGKILL.
-func (h *host) kill() {
-	h.of.t.Helper()
-	if err := h.agent.Process.Kill(); err != nil {
-		h.of.t.Fatal(err)
+// kill ends what was started under this name by SIGKILL, if it has not ended.
+func (h *host) kill(name string) {
+	cmd := h.started[name]
+	cmd.Process.Kill()
+	cmd.Wait()
+}
+
+// beatEvery is how often the command of a tenure says that it runs.
+const beatEvery = 5 * time.Millisecond
+
+// beat is that command: it notes its epoch and CLOCK_BOOTTIME in a file until it
+// is killed.
+func beat() {
+	signal.Ignore(syscall.SIGTERM)
+	f, err := os.OpenFile(os.Args[1], os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	for err == nil {
+		_, err = fmt.Fprintf(f, "%s %d\n", os.Getenv("MUSTER_EPOCH"), boottime.Now())
+		time.Sleep(beatEvery)
 	}
-	h.agent.Wait() // it was killed
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// noted is one line of it.
+type noted struct {
+	epoch int64
+	at    time.Duration
+}
+
+func (h *host) beats() []noted {
+	raw, _ := os.ReadFile(filepath.Join(h.home, "beats")) // none yet
+	var list []noted
+	for line := range strings.Lines(string(raw)) {
+		var b noted
+		if _, err := fmt.Sscanf(line, "%d %d\n", &b.epoch, &b.at); err == nil {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// awaitBeat waits until the command of a tenure runs.
+func (h *host) awaitBeat(epoch int64) {
+	h.of.t.Helper()
+	for late := time.After(patience); ; {
+		if list := h.beats(); len(list) > 0 && list[len(list)-1].epoch == epoch {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-late:
+			h.of.t.Fatalf("no command runs under epoch %d within %s:\n%s", epoch, patience, h.of.logs())
+		}
+	}
 }

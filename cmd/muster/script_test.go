@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	guard.Main()
-	testscript.Main(m, map[string]func(){"muster": main})
+	testscript.Main(m, map[string]func(){"muster": main, "beat": beat})
 }
 
 // TestScripts runs every script against an embedded endpoint of its own, with
