@@ -183,28 +183,12 @@ func (e *Elector) look(ctx context.Context, race bool) (*profile.Document, error
 
 // claim goes for one slot of role, and leads it if that succeeds.
 func (e *Elector) claim(ctx, leading context.Context, role, slot string) error {
-	renewal := ""
 	var since time.Duration // before the first attempt: which of them landed may not be known
-	var ttl time.Duration
 	after, err := e.cfg.Member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
 		if since == 0 {
 			since = e.cfg.Clock.Now()
 		}
-		options, err := d.RoleOptions(role)
-		if err != nil {
-			return nil, err
-		}
-		if ttl, err = profile.ParseTTL(options.TTL); err != nil {
-			return nil, fmt.Errorf("%w: %s of role %s: %w", profile.ErrMalformed, profile.ParamRoles, role, err)
-		}
-		if err := e.mayClaim(d, role, slot); err != nil {
-			return nil, err
-		}
-		me := profile.Tenure{Role: role, Slot: slot, Instance: e.cfg.Member.State().Instance}
-		if renewal = ""; ttl > 0 {
-			me.TTL, renewal = options.TTL, profile.RandomID()
-		}
-		return profile.Claim(d, me, e.cfg.Member.UUID(), renewal)
+		return e.claimChange(d, role, slot)
 	})
 	if errors.Is(err, profile.ErrLost) {
 		e.log.Debug("slot went to somebody else", "role", role, "slot", slot)
@@ -218,12 +202,41 @@ func (e *Elector) claim(ctx, leading context.Context, role, slot string) error {
 		return nil
 	}
 	e.log.Info("slot claimed", "role", role, "slot", t.Slot, "epoch", t.Epoch)
+	// Of the attempt that landed, which may not be the last.
+	ttl, err := profile.ParseTTL(t.TTL)
+	if err != nil {
+		return err
+	}
+	slots, err := after.Slots()
+	if err != nil {
+		return err
+	}
 	if ttl > 0 && e.cfg.Clock.Now()-since >= profile.RenewEvery(ttl) {
 		e.kick() // it took too long to count from: it is renewed first
 		return nil
 	}
-	e.lead(leading, t, ttl, e.cfg.Member.Lease(t, renewal), since)
+	e.lead(leading, t, ttl, e.cfg.Member.Lease(t, slots[role][t.Slot].Renewal), since)
 	return nil
+}
+
+// claimChange is the claim of a slot on the state d, or profile.ErrLost.
+func (e *Elector) claimChange(d *profile.Document, role, slot string) (*profile.Change, error) {
+	options, err := d.RoleOptions(role)
+	if err != nil {
+		return nil, err
+	}
+	ttl, err := profile.ParseTTL(options.TTL)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s of role %s: %w", profile.ErrMalformed, profile.ParamRoles, role, err)
+	}
+	if err := e.mayClaim(d, role, slot); err != nil {
+		return nil, err
+	}
+	me, renewal := profile.Tenure{Role: role, Slot: slot, Instance: e.cfg.Member.State().Instance}, ""
+	if ttl > 0 {
+		me.TTL, renewal = options.TTL, profile.RandomID()
+	}
+	return profile.Claim(d, me, e.cfg.Member.UUID(), renewal)
 }
 
 // mayClaim returns nil if the member may claim the slot as it is in d, and
