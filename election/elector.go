@@ -69,6 +69,7 @@ type Config struct {
 type Elector struct {
 	cfg    Config
 	log    hclog.Logger
+	began  time.Duration // on the clock; what has run before that, ran under another process
 	marked bool
 	ways   sync.WaitGroup // the goroutines of leases
 	// waits is, by role, since when this member leaves free slots to others.
@@ -103,7 +104,7 @@ func New(cfg Config) *Elector {
 		cfg.Clock = boottime.System
 	}
 	return &Elector{
-		cfg: cfg, log: cfg.Logger, marked: cfg.Marked, waits: map[string]time.Duration{}, seen: sightings{},
+		cfg: cfg, log: cfg.Logger, began: cfg.Clock.Now(), marked: cfg.Marked, waits: map[string]time.Duration{}, seen: sightings{},
 		kicks: make(chan struct{}, 1), led: map[string]*Leadership{}, over: map[string]profile.Tenure{}, asks: map[string]int{},
 		resigns: map[string]string{}, cooling: map[string]cooling{}, why: map[string]string{}, pace: map[string]time.Duration{},
 		begun: make(chan struct{}),
@@ -223,8 +224,8 @@ func (e *Elector) actRole(ctx, leading context.Context, d *profile.Document, rol
 	if err := e.grow(ctx, d, role); err != nil {
 		return 0, err
 	}
-	if held, err := e.keep(ctx, leading, role); err != nil || held {
-		return 0, err
+	if held, wait, err := e.keep(ctx, leading, role); err != nil || held {
+		return wait, err
 	}
 	return e.compete(ctx, leading, role)
 }

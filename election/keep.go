@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -81,33 +80,37 @@ func (e *Elector) confirms(d *profile.Document, t profile.Tenure) bool {
 }
 
 // keep leads the slot of role that the member holds, or gives it up. It reports
-// whether the member holds one.
-func (e *Elector) keep(ctx, leading context.Context, role string) (bool, error) {
+// whether the member holds one, or did and is not done with it, and when to look
+// again though nothing changes.
+func (e *Elector) keep(ctx, leading context.Context, role string) (held bool, wait time.Duration, err error) {
 	d, _ := e.cfg.View.Latest()
 	t, mine := e.cfg.Member.Tenure(d, role)
 	l := e.leads(role)
 	if l != nil && (!mine || l.tenure != t) {
 		l.end(fmt.Errorf("%w: slot %s/%s is not held in epoch %d any more", profile.ErrLost, role, l.tenure.Slot, l.tenure.Epoch))
+		if l.used() { // or two of this host would act for the role; its end wakes the loop
+			e.note(role, "what ran under the slot that was lost has not ended", 0)
+			return true, 0, nil
+		}
 		e.drop(role, l.tenure)
 		l = nil
 	}
 	if !mine {
 		e.forgetResign(role)
-		return false, nil
+		return false, 0, nil
 	}
 	e.note(role, "", 0)
 	event, err := e.mustGiveUp(d, t, l != nil)
 	switch {
 	case err != nil:
-		return true, err
 	case event != "":
-		return true, e.giveUp(ctx, t, l, event)
+		wait, err = e.giveUp(ctx, t, l, event)
 	case l != nil && l.ctx.Err() != nil, l == nil && e.wasLed(t):
-		return true, e.giveUp(ctx, t, l, profile.EventReleased)
+		wait, err = e.giveUp(ctx, t, l, profile.EventReleased)
 	case l == nil:
-		return true, e.resume(ctx, leading, d, t)
+		wait, err = e.resume(ctx, leading, t)
 	}
-	return true, nil
+	return true, wait, err
 }
 
 // mustGiveUp returns the event for which the slot of t is to be given up, or "".
@@ -149,15 +152,17 @@ func (e *Elector) mustGiveUp(d *profile.Document, t profile.Tenure, led bool) (s
 }
 
 // giveUp ends the leadership l of the tenure t, if there is one, and frees the
-// slot once nothing runs under it any more.
-func (e *Elector) giveUp(ctx context.Context, t profile.Tenure, l *Leadership, event string) error {
+// slot once nothing runs under it any more, from before a restart neither.
+func (e *Elector) giveUp(ctx context.Context, t profile.Tenure, l *Leadership, event string) (time.Duration, error) {
 	if l != nil {
 		l.end(fmt.Errorf("%w: %s", ErrGivenUp, event))
 		if l.used() {
-			return nil // its end wakes the loop
+			return 0, nil // its end wakes the loop
 		}
+	} else if left := e.past(t) - e.cfg.Clock.Now(); left > 0 && !e.wasLed(t) {
+		return left, nil
 	}
-	return e.release(ctx, t, event)
+	return 0, e.release(ctx, t, event)
 }
 
 // release frees the slot of the tenure t.
@@ -184,36 +189,6 @@ func (e *Elector) release(ctx context.Context, t profile.Tenure, event string) e
 	return nil
 }
 
-// resume leads a tenure of before, as after a restart: a lease only once it is
-// renewed, and a role on demand only if somebody on this host asks for it.
-func (e *Elector) resume(ctx, leading context.Context, d *profile.Document, t profile.Tenure) error {
-	options, err := d.RoleOptions(t.Role)
-	if err != nil || options.OnDemand && !e.isAsked(t.Role) {
-		return err
-	}
-	slots, err := d.Slots()
-	if err != nil {
-		return err
-	}
-	ttl, err := profile.ParseTTL(t.TTL)
-	if err != nil {
-		return err
-	}
-	lease := e.cfg.Member.Lease(t, slots[t.Role][t.Slot].Renewal)
-	var since time.Duration
-	if ttl > 0 {
-		since, err = attempt(ctx, lease, ttl, e.cfg.Clock)
-	}
-	if errors.Is(err, profile.ErrLost) || errors.Is(err, profile.ErrTwin) {
-		e.drop(t.Role, t)
-	}
-	if err != nil {
-		return fmt.Errorf("slot %s: %w", t.Slot, err)
-	}
-	e.awaitPast(leading, e.lead(leading, t, ttl, lease, since))
-	return nil
-}
-
 // lead begins leadership under the tenure t; a lease counts from since.
 func (e *Elector) lead(leading context.Context, t profile.Tenure, ttl time.Duration, lease *profile.Lease, since time.Duration) *Leadership {
 	l := newLeadership(leading, t, ttl, e.cfg.Clock, e.kick)
@@ -230,31 +205,6 @@ func (e *Elector) lead(leading context.Context, t profile.Tenure, ttl time.Durat
 	close(e.begun)
 	e.begun = make(chan struct{})
 	return l
-}
-
-// pastFor is how long after a restart the slot of a sticky role is not given
-// back: a command that ran under it comes back to this process in that time.
-const pastFor = 10 * time.Second
-
-// awaitPast keeps the slot of a resumed tenure from being given back while
-// something from before the restart may still run under it: for a lease, that
-// is dead when the last deadline that it can know has passed.
-func (e *Elector) awaitPast(leading context.Context, l *Leadership) {
-	past, err := l.Use()
-	if err != nil {
-		return // it has ended already
-	}
-	past.Ack(math.MaxInt64)
-	last := pastFor
-	if l.ttl > 0 {
-		last = profile.ActFor(l.ttl)
-	}
-	until := e.cfg.Clock.Now() + last
-	e.ways.Go(func() {
-		if e.cfg.Clock.Until(leading, until) == nil {
-			past.Done()
-		}
-	})
 }
 
 // leave gives leases back when the elector ends, once nothing runs under them
