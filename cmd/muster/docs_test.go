@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -46,4 +47,64 @@ func TestReadmeAndHelpNameExactlyTheExitCodes(t *testing.T) {
 			t.Errorf("exit codes in %s (-program +text):\n%s", name, diff)
 		}
 	}
+}
+
+// Every `muster …` line in a block of code of the documents is a command with
+// flags and arguments that the program takes.
+func TestDocumentedCommandsParse(t *testing.T) {
+	documents, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed := 0
+	for _, name := range append(documents, "../../README.md") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, block := range strings.Split(string(text), "```") {
+			if i%2 == 0 {
+				continue
+			}
+			for line := range strings.Lines(block) {
+				line, _, _ = strings.Cut(strings.TrimSpace(line), "  #")
+				words, ok := strings.CutPrefix(line, "muster ")
+				if !ok {
+					continue
+				}
+				parsed++
+				if err := parse(shellWords(words)); err != nil {
+					t.Errorf("%s: %s: %v", filepath.Base(name), line, err)
+				}
+			}
+		}
+	}
+	if parsed < 10 {
+		t.Errorf("%d commands found, there should be more", parsed)
+	}
+}
+
+// parse finds the command and parses its flags and arguments, without running it.
+func parse(words []string) error {
+	cmd, rest, err := newRoot(&app{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }}).Find(words)
+	if err != nil {
+		return err
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		return err
+	}
+	return cmd.ValidateArgs(cmd.Flags().Args())
+}
+
+// shellWords splits at spaces outside of single quotes.
+func shellWords(line string) []string {
+	var words []string
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
 }
