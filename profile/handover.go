@@ -104,16 +104,13 @@ func (e Evict) Plan(d *Document) (*Change, error) {
 	if strings.TrimSpace(e.Reason) == "" {
 		return nil, fmt.Errorf("%w: a reason is needed: it is what others see who ask why the member may not claim", ErrInvalid)
 	}
-	held, err := d.Held(e.Member)
+	held, err := e.Held(d)
 	if err != nil {
 		return nil, err
 	}
 	record, known, err := d.Record(e.Member)
 	if err != nil {
 		return nil, err
-	}
-	if e.Role != "" {
-		held = slices.DeleteFunc(held, func(t Tenure) bool { return t.Role != e.Role || t.Slot != e.Slot })
 	}
 	if len(held) == 0 {
 		return nil, e.nothing(d, record)
@@ -127,10 +124,7 @@ func (e Evict) Plan(d *Document) (*Change, error) {
 	}
 	asked := !e.Force
 	for _, t := range held {
-		s, err := d.slot(t.Role, t.Slot)
-		if err != nil {
-			return nil, err
-		}
+		s, _ := d.slot(t.Role, t.Slot) // it is among those held
 		asked = asked && record.Barred[t.Role] == e.Reason && s.Wanted != "" && s.Wanted != e.Member
 		if known {
 			c.Set(At(ParamMembers, e.Member, "barred", t.Role), e.Reason)
@@ -145,6 +139,14 @@ func (e Evict) Plan(d *Document) (*Change, error) {
 		c.unlist(d, e.Member)
 	}
 	return c, nil
+}
+
+// Held returns what the member holds of that which is to be taken from it.
+func (e Evict) Held(d *Document) ([]Tenure, error) {
+	held, err := d.Held(e.Member)
+	return slices.DeleteFunc(held, func(t Tenure) bool {
+		return e.Role != "" && (t.Role != e.Role || t.Slot != e.Slot)
+	}), err
 }
 
 // vacate asks for the slot s, or frees it. A transfer that is asked for goes on.

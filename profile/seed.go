@@ -52,21 +52,10 @@ func (s Seed) Params() (Params, error) {
 	if err != nil {
 		return nil, err
 	}
-	counts := maps.Clone(s.Roles)
-	if counts == nil {
-		counts = map[string]int{}
-	}
-	counts[Leader] = s.Leaders
-	slots := map[string]map[string]Slot{}
-	for role, n := range counts {
-		slots[role] = map[string]Slot{}
-		for i := 1; i <= n; i++ {
-			slots[role][strconv.Itoa(i)] = Slot{History: []Transition{}}
-		}
-	}
+	slots := s.slots()
 	members := map[string]Record{}
 	for _, uuid := range s.Members {
-		members[uuid] = EmptyRecord(slices.Sorted(maps.Keys(counts)))
+		members[uuid] = EmptyRecord(sorted(slots))
 	}
 	round := Round{N: 1, ID: RandomID(), Workflow: s.Workflow}
 	planted := map[string]any{
@@ -88,6 +77,22 @@ func (s Seed) Params() (Params, error) {
 		params[name] = raw
 	}
 	return params, nil
+}
+
+// slots returns the slots of all roles, free.
+func (s Seed) slots() map[string]map[string]Slot {
+	slots := map[string]map[string]Slot{}
+	plant := func(role string, n int) {
+		slots[role] = map[string]Slot{}
+		for i := 1; i <= n; i++ {
+			slots[role][strconv.Itoa(i)] = Slot{History: []Transition{}}
+		}
+	}
+	for role, n := range s.Roles {
+		plant(role, n)
+	}
+	plant(Leader, s.Leaders)
+	return slots
 }
 
 // options checks the options of the roles and returns what muster/roles says.

@@ -55,7 +55,7 @@ func (a *app) evict(ctx context.Context, word string, e profile.Evict) error {
 	if err != nil {
 		return err
 	}
-	held, err := heldOf(d, e)
+	held, err := e.Held(d)
 	if err != nil {
 		return err
 	}
@@ -95,17 +95,9 @@ func aim(d *profile.Document, word string, e *profile.Evict) (said, error) {
 	return member, err
 }
 
-// heldOf returns what e takes from its member.
-func heldOf(d *profile.Document, e profile.Evict) ([]profile.Tenure, error) {
-	held, err := d.Held(e.Member)
-	return slices.DeleteFunc(held, func(t profile.Tenure) bool {
-		return e.Role != "" && (t.Role != e.Role || t.Slot != e.Slot)
-	}), err
-}
-
 // left waits until the member has left the slots that it held in d.
 func (a *app) left(ctx context.Context, store profile.Store, d *profile.Document, e profile.Evict, member said) error {
-	held, err := heldOf(d, e)
+	held, err := e.Held(d)
 	if err != nil {
 		return err
 	}

@@ -27,40 +27,44 @@ func newReplace(a *app) *cobra.Command {
 			"OLD holds slots, unless --force is given: whatever its host runs under them may go on. Needs RS_TOKEN or RS_KEY.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
-			defer cancel()
-			store, d, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			result := replaced{New: said{UUID: args[1], Name: args[1]}}
-			if result.Old, err = find(d, args[0]); err != nil {
-				return err
-			}
-			if result.New, err = find(d, args[1]); err != nil {
-				if !machineUUID.MatchString(args[1]) {
-					return fmt.Errorf("%w; a machine that is no member yet is named by its UUID", err)
-				}
-				result.New = said{UUID: args[1], Name: args[1]}
-			}
-			a.lookFor(ctx, result.New)
-			held, err := d.Held(result.Old.UUID)
-			if err != nil {
-				return err
-			}
-			plan := profile.Replace{Old: result.Old.UUID, New: result.New.UUID, Force: force}.Plan
-			if _, err := a.write(ctx, store, plan); err != nil {
-				return err
-			}
-			result.Slots = names(held)
-			a.mayGoOn(forgotten{Member: result.Old, Slots: result.Slots})
-			return a.print(result, func(w io.Writer) {
-				fmt.Fprintf(w, "%s has the place of %s\n", clean(result.New.Name), clean(result.Old.Name))
-			})
+			return a.replace(cmd.Context(), args[0], args[1], force)
 		},
 	})
 	cmd.Flags().BoolVar(&force, "force", false, "also if OLD holds slots, though its host may still run something under them")
 	return cmd
+}
+
+func (a *app) replace(ctx context.Context, old, next string, force bool) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	store, d, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	var result replaced
+	if result.Old, err = find(d, old); err != nil {
+		return err
+	}
+	if result.New, err = find(d, next); err != nil {
+		if !machineUUID.MatchString(next) {
+			return fmt.Errorf("%w; a machine that is no member yet is named by its UUID", err)
+		}
+		result.New = said{UUID: next, Name: next}
+	}
+	held, err := d.Held(result.Old.UUID)
+	if err != nil {
+		return err
+	}
+	plan := profile.Replace{Old: result.Old.UUID, New: result.New.UUID, Force: force}.Plan
+	if _, err := a.write(ctx, store, plan); err != nil {
+		return err
+	}
+	a.lookFor(ctx, result.New)
+	result.Slots = names(held)
+	a.mayGoOn(forgotten{Member: result.Old, Slots: result.Slots})
+	return a.print(result, func(w io.Writer) {
+		fmt.Fprintf(w, "%s has the place of %s\n", clean(result.New.Name), clean(result.Old.Name))
+	})
 }
 
 // lookFor says so if the endpoint shows no machine of this UUID: a round would
