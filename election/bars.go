@@ -40,7 +40,7 @@ func (e *Elector) barrier(ctx context.Context, d *profile.Document, role string)
 }
 
 // cool returns for how long a member that resigned still leaves the role to
-// others: until one of them holds it, or coolFor has passed.
+// others: until one of them holds the slot, or coolFor has passed.
 func (e *Elector) cool(d *profile.Document, role string) time.Duration {
 	e.mu.Lock()
 	c, resigned := e.cooling[role]
@@ -49,10 +49,8 @@ func (e *Elector) cool(d *profile.Document, role string) time.Duration {
 		return 0
 	}
 	slots, _ := d.Slots()
-	for _, s := range slots[role] {
-		if s.Epoch > c.epoch && s.Holder != e.cfg.Member.UUID() {
-			return 0
-		}
+	if slots[role][c.slot].Epoch > c.epoch {
+		return 0
 	}
 	return c.since + coolFor - e.cfg.Clock.Now()
 }

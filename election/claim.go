@@ -14,7 +14,7 @@ import (
 // Times of competing.
 const (
 	// wantedFor is how long a free slot is kept for the member that it is
-	// wanted for, once nobody is seen to touch it.
+	// wanted for, once nobody is seen to touch it; longer where members rested.
 	wantedFor = 10 * time.Second
 	// coolFor is how long a member that resigned leaves the role to others.
 	coolFor = 10 * time.Second
@@ -26,7 +26,8 @@ const (
 // cooling is the time after a resignation.
 type cooling struct {
 	since time.Duration // on the elector's clock
-	epoch int64         // that was resigned
+	slot  string
+	epoch int64 // that was resigned
 }
 
 // compete claims a slot of role if there is one to be had and it is this
@@ -46,12 +47,13 @@ func (e *Elector) compete(ctx, leading context.Context, role string) (time.Durat
 	if err != nil {
 		return 0, err
 	}
-	later := e.later(rank)
+	pace := e.close(d, role, rank)
+	later := e.later(pace)
 	open, wait, err := e.open(d, role, later)
 	if err != nil {
 		return 0, err
 	}
-	e.note(role, e.whyOpen(d, role, open), e.close(d, role, rank))
+	e.note(role, e.whyOpen(d, role, open), pace)
 	if len(open) == 0 {
 		delete(e.waits, role)
 		return wait, nil
@@ -124,7 +126,7 @@ func (e *Elector) opens(role, n string, later time.Duration) (time.Duration, boo
 		from = lapse + later
 	}
 	if s.Wanted != "" && s.Wanted != profile.Anybody && s.Wanted != me {
-		from = max(from, seen.wanted+wantedFor)
+		from = max(from, seen.wanted+wantedFor, e.rest.until)
 	}
 	return from, true, nil
 }

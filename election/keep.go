@@ -101,8 +101,11 @@ func (e *Elector) keep(ctx, leading context.Context, role string) (held bool, wa
 	}
 	e.note(role, "", 0)
 	event, err := e.mustGiveUp(d, t, l != nil)
+	left := e.rest.until - e.cfg.Clock.Now()
 	switch {
 	case err != nil:
+	case event == profile.EventTransferred && left > 0 && l != nil && l.ctx.Err() == nil:
+		return true, left, nil // led until the member that it is wanted for must have seen it
 	case event != "":
 		wait, err = e.giveUp(ctx, t, l, event)
 	case l != nil && l.ctx.Err() != nil, l == nil && e.wasLed(t):
@@ -186,7 +189,7 @@ func (e *Elector) release(ctx context.Context, t profile.Tenure, event string) e
 	e.forgetResign(t.Role)
 	if event == profile.EventResigned {
 		e.mu.Lock()
-		e.cooling[t.Role] = cooling{since: e.cfg.Clock.Now(), epoch: t.Epoch}
+		e.cooling[t.Role] = cooling{since: e.cfg.Clock.Now(), slot: t.Slot, epoch: t.Epoch}
 		e.mu.Unlock()
 	}
 	return nil

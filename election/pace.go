@@ -28,10 +28,8 @@ func (e *Elector) Pace() time.Duration {
 	for _, p := range e.pace {
 		pace = soonest(pace, p)
 	}
-	if pace == 0 && len(e.led) == 0 && e.rest.open == 0 && e.rest.seen {
-		if rest := min(restPace, (e.cfg.Clock.Now()-e.rest.since)/4); rest > restLeast {
-			return rest
-		}
+	if pace == 0 && len(e.led) == 0 {
+		return e.rest.pace(e.cfg.Clock.Now())
 	}
 	return pace
 }
@@ -43,26 +41,31 @@ func (e *Elector) note(role, why string, pace time.Duration) {
 	e.why[role], e.pace[role] = why, pace
 }
 
-// close returns how old a look may be for the sake of role at this rank.
+// close returns how old a look may be for the sake of role at this rank. Who
+// asks for a role on demand looks often at any rank, because those that rank
+// better may not ask; and so does a member that a slot is wanted for.
 func (e *Elector) close(d *profile.Document, role string, rank int) time.Duration {
-	if rank >= closeRanks {
-		return 0
-	}
-	pace := closePace
 	slots, _ := d.Slots()
+	options, _ := d.RoleOptions(role)
+	near := rank < closeRanks || options.OnDemand
+	pace := closePace
 	for _, s := range slots[role] {
+		near = near || s.Wanted == e.cfg.Member.UUID()
 		if ttl, err := profile.ParseTTL(s.TTL); err == nil && ttl > 0 {
 			pace = min(pace, ttl/12)
 		}
 	}
+	if !near {
+		return 0
+	}
 	return pace
 }
 
-// later is by how much a member of this rank takes leases to lapse later than
+// later is by how much a member with this pace takes leases to lapse later than
 // they do. One that rests sees renewals late: it leaves the lease to those that
 // look often, unless they let it lie.
-func (e *Elector) later(rank int) time.Duration {
-	if rank < closeRanks || e.Pace() <= restLeast {
+func (e *Elector) later(pace time.Duration) time.Duration {
+	if pace > 0 || e.Pace() <= restLeast {
 		return 0
 	}
 	return restPace + restLeast
@@ -71,39 +74,69 @@ func (e *Elector) later(rank int) time.Duration {
 // rest is since when nothing but renewals changed in the hot params.
 type rest struct {
 	since time.Duration
+	until time.Duration // by when those who rested before the last change have looked
 	state []byte
 	open  int  // barriers without a verdict
 	seen  bool // anything at all
 }
 
+// pace is how old the look of a member may be that has nothing to wait for; 0 is
+// the usual.
+func (r *rest) pace(now time.Duration) time.Duration {
+	if pace := min(restPace, (now-r.since)/4); r.seen && r.open == 0 && pace > restLeast {
+		return pace
+	}
+	return 0
+}
+
 // watch takes note of the state d.
 func (r *rest) watch(d *profile.Document, slots map[string]map[string]profile.Slot, now time.Duration) {
-	still := make(map[string]map[string]profile.Slot, len(slots))
+	state, err := still(d, slots)
+	if err == nil && r.seen && bytes.Equal(state, r.state) {
+		return
+	}
+	rested := r.pace(now)
+	open := undecided(d)
+	if !r.seen && open == 0 {
+		rested = restPace // who knows for how long
+	}
+	if rested > 0 {
+		r.until = max(r.until, now+rested*6/5+time.Second) // polling is jittered, and a look takes its time
+	}
+	r.since, r.state, r.open, r.seen = now, state, open, true
+}
+
+// still is what of the hot params is no renewal.
+func still(d *profile.Document, slots map[string]map[string]profile.Slot) ([]byte, error) {
+	without := make(map[string]map[string]profile.Slot, len(slots))
 	for role, all := range slots {
-		still[role] = make(map[string]profile.Slot, len(all))
+		without[role] = make(map[string]profile.Slot, len(all))
 		for n, s := range all {
 			s.Renewal = ""
-			still[role][n] = s
+			without[role][n] = s
 		}
 	}
 	hot := map[string]any{}
 	for _, name := range profile.HotParams() {
 		hot[name] = d.Params[name]
 	}
-	hot[profile.ParamSlots] = still
-	state, err := json.Marshal(hot)
-	if err != nil || !r.seen || !bytes.Equal(state, r.state) {
-		r.since, r.state, r.seen = now, state, true
-		r.open = 1
-		if barriers, err := d.Barriers(); err == nil {
-			r.open = 0
-			for _, rounds := range barriers {
-				for _, b := range rounds {
-					if b.Verdict == "" {
-						r.open++
-					}
-				}
+	hot[profile.ParamSlots] = without
+	return json.Marshal(hot)
+}
+
+// undecided counts the barriers without a verdict; 1 if they cannot be read.
+func undecided(d *profile.Document) int {
+	barriers, err := d.Barriers()
+	if err != nil {
+		return 1
+	}
+	open := 0
+	for _, rounds := range barriers {
+		for _, b := range rounds {
+			if b.Verdict == "" {
+				open++
 			}
 		}
 	}
+	return open
 }

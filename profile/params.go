@@ -80,10 +80,10 @@ type RoleOptions struct {
 // DefaultPriority is the priority of members that a role does not name.
 const DefaultPriority = 100
 
-// PriorityOf returns the priority of a member in the role.
+// PriorityOf returns the priority of a member in the role, at least 0.
 func (o RoleOptions) PriorityOf(uuid string) int {
 	if p, named := o.Priority[uuid]; named {
-		return p
+		return max(p, 0)
 	}
 	return DefaultPriority
 }
