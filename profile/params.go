@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -277,9 +278,9 @@ func (d *Document) Members() (map[string]Record, error) {
 // Record returns the record of one member, and whether there is one.
 func (d *Document) Record(uuid string) (Record, bool, error) {
 	var r Record
-	raw, ok := d.Lookup(At(ParamMembers, uuid))
-	if !ok { // in what is no object nobody is known to be missing
-		_, err := decode[map[string]json.RawMessage](d, ParamMembers, `{UUID: {"name": string, "instance": string, "seq": integer, …}}`)
+	records, err := decode[map[string]json.RawMessage](d, ParamMembers, `{UUID: {"name": string, "instance": string, "seq": integer, …}}`)
+	raw, ok := records[uuid]
+	if err != nil || !ok { // in what is no object nobody is known to be missing
 		return r, false, err
 	}
 	if err := unmarshal(raw, &r); err != nil {
@@ -291,9 +292,9 @@ func (d *Document) Record(uuid string) (Record, bool, error) {
 // Barrier returns one round of a named barrier, and whether it is planted.
 func (d *Document) Barrier(name string, round int) (Barrier, bool, error) {
 	var b Barrier
-	raw, ok := d.Lookup(At(ParamBarriers, name, fmt.Sprint(round)))
-	if !ok {
-		_, err := decode[map[string]map[string]json.RawMessage](d, ParamBarriers, `{NAME: {ROUND: {"criteria": {…}, "verdict": string, …}}}`)
+	barriers, err := decode[map[string]map[string]json.RawMessage](d, ParamBarriers, `{NAME: {ROUND: {"criteria": {…}, "verdict": string, …}}}`)
+	raw, ok := barriers[name][strconv.Itoa(round)]
+	if err != nil || !ok {
 		return b, false, err
 	}
 	if err := unmarshal(raw, &b); err != nil {
@@ -361,9 +362,13 @@ func decode[T any](d *Document, param, want string) (T, error) {
 	if !ok {
 		return v, fmt.Errorf("%w: %s is absent, expected %s; %s", ErrMalformed, param, want, remedy(param))
 	}
+	if v, known := recall[T](d.memo, param, raw); known {
+		return v, nil
+	}
 	if err := unmarshal(raw, &v); err != nil {
 		return v, fmt.Errorf("%w: %s: expected %s, found %s (%v)", ErrMalformed, param, want, clip(raw), err)
 	}
+	keep(d.memo, param, raw, v)
 	return v, nil
 }
 

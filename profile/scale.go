@@ -5,9 +5,9 @@ import (
 	"strconv"
 )
 
-// MostSlots is the highest slot count that is worked with: each slot is bytes in a profile that
+// mostSlots bounds the slot count: each slot is bytes in a profile that
 // everybody reads.
-const MostSlots = 1000
+const mostSlots = 1000
 
 // Scale changes how many slots a role has, while members hold and claim them.
 // Slots that are missing are planted; those above the count are kept until
@@ -20,8 +20,8 @@ type Scale struct {
 // Plan returns a nil change if the role has that many slots. When it plants
 // some it tests all slots of the role, because absence cannot be tested.
 func (s Scale) Plan(d *Document) (*Change, error) {
-	if s.Slots < 0 || s.Slots > MostSlots {
-		return nil, fmt.Errorf("%w: expected 0 to %d slots, found %d", ErrInvalid, MostSlots, s.Slots)
+	if s.Slots < 0 || s.Slots > mostSlots {
+		return nil, fmt.Errorf("%w: expected 0 to %d slots, found %d", ErrInvalid, mostSlots, s.Slots)
 	}
 	slots, err := d.Slots()
 	if err != nil {

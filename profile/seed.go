@@ -41,8 +41,8 @@ func (s Seed) Params() (Params, error) {
 	if unique := slices.Compact(slices.Sorted(slices.Values(s.Members))); len(unique) < len(s.Members) || unique[0] == "" {
 		return nil, fmt.Errorf("%w: an expected member is named twice, or not named", ErrInvalid)
 	}
-	if s.Leaders < 0 || s.Leaders > MostSlots {
-		return nil, fmt.Errorf("%w: %d leader slots: expected 0 to %d", ErrInvalid, s.Leaders, MostSlots)
+	if s.Leaders < 0 || s.Leaders > mostSlots {
+		return nil, fmt.Errorf("%w: %d leader slots: expected 0 to %d", ErrInvalid, s.Leaders, mostSlots)
 	}
 	budget := min(factsSheet, factsTotal/len(s.Members))
 	if budget < factsLeast {
@@ -99,8 +99,8 @@ func (s Seed) slots() map[string]map[string]Slot {
 func (s Seed) options() (map[string]any, error) {
 	options := map[string]any{}
 	for role, n := range s.Roles {
-		if role == Leader || n < 0 || n > MostSlots {
-			return nil, fmt.Errorf("%w: role %q with %d slots: role %s has its own count, and counts are 0 to %d", ErrInvalid, role, n, Leader, MostSlots)
+		if role == Leader || n < 0 || n > mostSlots {
+			return nil, fmt.Errorf("%w: role %q with %d slots: role %s has its own count, and counts are 0 to %d", ErrInvalid, role, n, Leader, mostSlots)
 		}
 		options[role] = RoleOptions{Slots: n}
 	}

@@ -33,7 +33,8 @@ type Store interface {
 type Params map[string]json.RawMessage
 
 // Document is one state of the profile. It is not changed after it is handed
-// out; decoding is done by the accessors, on demand.
+// out; decoding is done by the accessors, on demand. What they return may be
+// shared: it must not be changed either.
 type Document struct {
 	Name   string
 	Params Params
@@ -42,6 +43,8 @@ type Document struct {
 	// Date is the endpoint's clock at the answer (one-second grain). It only
 	// ever raises epochs; nothing expires by it.
 	Date time.Time
+
+	memo *memo // of the view that the state is in, or nil
 }
 
 // With returns a copy of d in which the params of newer take the place of

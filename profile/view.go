@@ -10,6 +10,8 @@ import (
 // to one's own writes and reads of the hot params flow into it; whoever waits
 // for a change waits on it. Create it with NewView.
 type View struct {
+	memo *memo
+
 	mu      sync.Mutex
 	doc     *Document
 	n       uint64        // rises with every state put
@@ -22,7 +24,9 @@ type View struct {
 
 // NewView returns a view that starts with d.
 func NewView(d *Document) *View {
-	return &View{doc: d, n: 1, whole: 1, changed: make(chan struct{}), refreshing: make(chan struct{}, 1)}
+	v := &View{memo: newMemo(), n: 1, whole: 1, changed: make(chan struct{}), refreshing: make(chan struct{}, 1)}
+	v.doc = v.remembering(d)
+	return v
 }
 
 // Latest returns the newest state and its number.
@@ -72,8 +76,15 @@ func (v *View) PutParams(newer Params, names []string, before uint64) bool {
 	return true
 }
 
+// remembering returns d as a document that is decoded once.
+func (v *View) remembering(d *Document) *Document {
+	c := *d
+	c.memo = v.memo
+	return &c
+}
+
 func (v *View) setLocked(d *Document) {
-	v.doc = d
+	v.doc = v.remembering(d)
 	v.n++
 	close(v.changed)
 	v.changed = make(chan struct{})
