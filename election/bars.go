@@ -68,11 +68,10 @@ func (e *Elector) barred(ctx context.Context, role string) (string, time.Duratio
 	if err != nil || reason == "" {
 		return "", 0, err
 	}
-	now := e.cfg.Clock.Now()
-	if left := e.asked + barredEvery - now; e.everAsked && left > 0 && !e.wantedSince(role, e.asked) {
+	if left := barredEvery - time.Since(e.asked); left > 0 {
 		return "barred: " + reason, left, nil
 	}
-	e.asked, e.everAsked = now, true
+	e.asked = time.Now()
 	if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.ParamMembers); err != nil {
 		return "", 0, err
 	}
@@ -80,17 +79,6 @@ func (e *Elector) barred(ctx context.Context, role string) (string, time.Duratio
 		return "", 0, err
 	}
 	return "barred: " + reason, barredEvery, nil
-}
-
-// wantedSince reports whether a slot of role is wanted for this member since a
-// moment after the given one: its bar was lifted then, or the operator erred.
-func (e *Elector) wantedSince(role string, moment time.Duration) bool {
-	for key, seen := range e.seen {
-		if key[0] == role && seen.slot.Wanted == e.cfg.Member.UUID() && seen.wanted > moment {
-			return true
-		}
-	}
-	return false
 }
 
 // bar returns why the own record bars this member from role, or "".

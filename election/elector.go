@@ -74,13 +74,11 @@ type Elector struct {
 	ways   sync.WaitGroup // the goroutines of leases
 	// waits is, by role, since when this member leaves free slots to others.
 	waits map[string]time.Duration
-	// asked is when the own record was last read for the sake of a lifted bar,
-	// if it ever was.
-	asked     time.Duration
-	everAsked bool
-	counted   time.Time // when records were last read to see who has joined
-	seen      sightings
-	kicks     chan struct{} // holds one token when there is something to look at
+	// asked is when the own record was last read for the sake of a lifted bar.
+	asked   time.Time
+	counted time.Time // when records were last read to see who has joined
+	seen    sightings
+	kicks   chan struct{} // holds one token when there is something to look at
 
 	mu      sync.Mutex
 	rest    rest
@@ -157,6 +155,7 @@ func (e *Elector) loop(ctx, leading context.Context) error {
 				said = text
 			}
 			next = soonest(next, retryEvery)
+			_, seen = e.cfg.View.Latest() // what a failed attempt read by itself is no reason to try at once
 		case err == nil:
 			said = ""
 		}

@@ -317,26 +317,3 @@ func TestAnAdoptedSlotIsTakenOverByItsMemberAndNobodyElse(t *testing.T) {
 		}
 	})
 }
-
-func TestAMemberThatIsAllowedAndWantedAgainClaimsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := formed(t, 2, profile.Seed{Leaders: 1})
-		first := w.leading(profile.Leader)[0]
-		w.operate(profile.Evict{Member: first, Reason: "its disk is slow"}.Plan)
-		pass(3 * time.Second)
-		if h := w.slots(profile.Leader)["1"].History; h[1].Reason != "its disk is slow" {
-			t.Errorf("history %+v, want the reason of the eviction", h)
-		}
-		for range 5 { // at whatever moment between two looks at the bar
-			pass(1700 * time.Millisecond)
-			w.operate(profile.Allow{Member: first, Role: profile.Leader}.Plan)
-			w.operate(profile.Transfer{Role: profile.Leader, Slot: "1", To: first}.Plan)
-			pass(2 * time.Second)
-			if got := w.leading(profile.Leader); !slices.Equal(got, []string{first}) {
-				t.Fatalf("%v leads, want %s: it is allowed and wanted", got, first)
-			}
-			w.operate(profile.Evict{Member: first, Reason: "again"}.Plan)
-			pass(3 * time.Second)
-		}
-	})
-}

@@ -34,10 +34,14 @@ func (e *Elector) grow(ctx context.Context, d *profile.Document, role string) er
 	return err
 }
 
+// slotsMost bounds how many slots are planted because of a count: one beyond it
+// was hardly meant.
+const slotsMost = 10_000
+
 // lacks returns the numbers of the slots that role should have and has not.
 func lacks(d *profile.Document, role string) ([]string, error) {
 	count, _, err := d.SlotCount(role)
-	if err != nil || count > profile.MostSlots {
+	if err != nil || count > slotsMost {
 		return nil, err
 	}
 	slots, err := d.Slots()

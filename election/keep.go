@@ -171,9 +171,6 @@ func (e *Elector) giveUp(ctx context.Context, t profile.Tenure, l *Leadership, e
 // release frees the slot of the tenure t.
 func (e *Elector) release(ctx context.Context, t profile.Tenure, event string) error {
 	uuid := e.cfg.Member.UUID()
-	if event == profile.EventEvicted { // for the reason, which the own record has; without it the history lacks that
-		e.cfg.View.Refresh(ctx, e.cfg.Store, profile.ParamMembers)
-	}
 	_, err := e.cfg.Member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
 		slots, err := d.Slots()
 		if err != nil || !t.Names(slots[t.Role][t.Slot]) {

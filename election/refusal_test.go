@@ -1,6 +1,7 @@
 package election_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"muster/profile"
+	"muster/profile/memory"
 )
 
 // forbid are the ways to keep u00 from claiming, with how to allow it again.
@@ -171,6 +173,28 @@ func TestAnEpochIsOfTheEndpointsClockAlsoAfterADayOfIdling(t *testing.T) {
 		pass(10 * time.Minute)
 		if got := w.slots(profile.Leader)["1"]; got.Free() || got.Epoch < resumed {
 			t.Errorf("slot %+v, want it claimed with an epoch of at least %d", got, resumed)
+		}
+	})
+}
+
+func TestWhatAFailedAttemptReadIsNoReasonToTryAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		h := w.host("u00")
+		var reads atomic.Int64
+		h.faults = func(c memory.Call) memory.Fault {
+			if c.Method == "Read" {
+				reads.Add(1)
+			}
+			return memory.Fault{}
+		}
+		h.start()
+		pass(10 * time.Second)
+		w.put(profile.At(profile.ParamSlots, profile.Leader, "1", "wanted"), profile.Anybody, profile.At(profile.ParamMembers), nil)
+		reads.Store(0)
+		pass(time.Minute)
+		if got := reads.Load(); got == 0 || got > 30 {
+			t.Errorf("%d reads in a minute in which the slot cannot be given up, want one every few seconds", got)
 		}
 	})
 }
