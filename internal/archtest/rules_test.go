@@ -68,8 +68,6 @@ var fences = []fence{
 		"members need no websocket: they poll"},
 	{"github.com/kardianos/service", []string{"install"},
 		"the host's service manager is the installer's business"},
-	{"github.com/anishathalye/porcupine", []string{"internal/lincheck"},
-		"the model of the document is written once, for simulated histories and those of sockets"},
 }
 
 // absent says what a package must not depend on, not even through others.

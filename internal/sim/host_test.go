@@ -1,0 +1,262 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"muster/agent"
+	"muster/profile"
+	"muster/profile/memory"
+)
+
+var (
+	errKilled = errors.New("killed by the simulation")
+	errOver   = errors.New("the simulation is over")
+)
+
+// host is one machine: its runner, its state directory and the process of its
+// agent, which lives again and again.
+type host struct {
+	world   *world
+	uuid    string
+	rate    float64 // of its clock
+	machine *memory.Machine
+	jobs    int
+
+	mu     sync.Mutex // guards what follows
+	state  profile.State
+	run    profile.Run
+	counts map[point]uint64
+	resume time.Time          // the process is stopped until then
+	window map[kind]time.Time // until when calls are cut
+	life   *life
+}
+
+// life is one process of a host's agent.
+type life struct {
+	*host
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	killed chan struct{}
+
+	view   *profile.View
+	member *profile.Member
+	peer   *agent.Peer
+	pauses []span        // when the process was stopped
+	died   time.Duration // when it was killed, or 0
+}
+
+// supervise starts the agent whenever it is not there, as an init system would.
+func (h *host) supervise(ctx context.Context, random *rand.Rand) {
+	time.Sleep(between(random, 0, 20*time.Second))
+	for ctx.Err() == nil {
+		l := &life{host: h, killed: make(chan struct{})}
+		l.ctx, l.cancel = context.WithCancelCause(ctx)
+		h.mu.Lock()
+		h.life, h.resume = l, time.Time{} // a process that was stopped is another
+		h.mu.Unlock()
+		ended := make(chan error, 1)
+		h.world.procs.Go(func() { ended <- l.live() })
+		select {
+		case err := <-ended:
+			h.world.ended(h, err)
+		case <-l.killed:
+		}
+		l.cancel(errKilled)
+		time.Sleep(between(random, time.Millisecond, 2*h.world.ttl))
+	}
+}
+
+// live is the agent from its start, as agent.Agent does it.
+func (l *life) live() error {
+	var first profile.Machine
+	var err error
+	for wait := time.Second; ; wait = min(2*wait, 5*time.Second) {
+		if first, err = l.join(); !errors.Is(err, profile.ErrUnavailable) && !errors.Is(err, profile.ErrNotSeeded) {
+			break
+		}
+		time.Sleep(wait)
+		if l.ctx.Err() != nil {
+			return context.Cause(l.ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	peer := agent.NewPeer(agent.PeerConfig{
+		Member: l.member, Store: way{l}, View: l.view, Machine: ownMachine{l}, First: first,
+		Runs: journal{l}, Logger: hclog.NewNullLogger(), Clock: l.clock(), Random: l.random("peer"),
+	})
+	l.mu.Lock()
+	l.peer = peer
+	l.mu.Unlock()
+	l.work(peer)
+	return peer.Run(l.ctx)
+}
+
+func (l *life) join() (profile.Machine, error) {
+	d, err := way{l}.Read(l.ctx)
+	if err == nil {
+		err = d.Check()
+	}
+	if err != nil {
+		return profile.Machine{}, err
+	}
+	l.mu.Lock()
+	state := l.state
+	l.mu.Unlock()
+	l.view = profile.NewView(d)
+	ids := l.source("ids")
+	member := profile.NewMember(profile.MemberConfig{
+		Store: way{l}, View: l.view, Journal: journal{l}, State: state, Random: l.random("member"),
+		NewID: func() string {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return fmt.Sprintf("%016x%016x", ids.Uint64(), ids.Uint64())
+		},
+	})
+	l.mu.Lock()
+	l.member = member
+	l.mu.Unlock()
+	machine, err := ownMachine{l}.Read(l.ctx)
+	if err != nil {
+		return machine, err
+	}
+	_, err = l.member.Join(l.ctx, profile.Joining{Name: "host " + l.uuid, Address: "10.0.0.1", Version: "v1", Hardware: "hardware of " + l.uuid})
+	return machine, err
+}
+
+// leads returns the slot of role that the host leads, or "".
+func (h *host) leads(role string) string {
+	h.mu.Lock()
+	l := h.life
+	var peer *agent.Peer
+	if l != nil {
+		peer = l.peer
+	}
+	h.mu.Unlock()
+	if peer == nil {
+		return ""
+	}
+	now, cancel := context.WithCancel(l.ctx)
+	cancel()
+	led, err := peer.Elector.Await(now, role)
+	if err != nil {
+		return ""
+	}
+	return led.Tenure().Slot
+}
+
+// source returns random numbers that depend on the seed, the host, the use and
+// how often the host used it, and on nothing else.
+func (h *host) source(use point) *rand.Rand {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.counts[use]++
+	sum := fnv.New64a()
+	fmt.Fprint(sum, h.uuid, "/", use)
+	return rand.New(rand.NewPCG(h.world.seed^sum.Sum64(), h.counts[use]))
+}
+
+// random is source, safe for concurrent use, as a draw from [0, 1).
+func (h *host) random(use point) func() float64 {
+	source := h.source(use)
+	return func() float64 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return source.Float64()
+	}
+}
+
+// stopped blocks while the process is stopped: nothing that it does goes on,
+// and it is late for everything.
+func (l *life) stopped() {
+	for {
+		l.mu.Lock()
+		left := time.Until(l.resume)
+		gone := l.host.life != l
+		l.mu.Unlock()
+		if left <= 0 || gone {
+			return
+		}
+		time.Sleep(left)
+	}
+}
+
+// dead reports whether the process is gone: what is left of it here has no
+// effect any more.
+func (l *life) dead() bool {
+	select {
+	case <-l.killed:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause stops the process for a while; one that is stopped stays so at least
+// that long.
+func (l *life) pause(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Since(l.world.began)
+	end := now + d
+	if n := len(l.pauses); n > 0 && l.pauses[n-1].to > now {
+		end = max(end, l.pauses[n-1].to)
+		l.pauses[n-1].to = end
+	} else {
+		l.pauses = append(l.pauses, span{now, end})
+	}
+	if l.host.life == l {
+		l.resume = l.world.began.Add(end)
+	}
+}
+
+func (l *life) kill() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.dead() {
+		l.died = time.Since(l.world.began)
+		close(l.killed)
+		l.cancel(errKilled)
+	}
+}
+
+// journal is the state directory, as one process uses it. It implements
+// profile.Journal and coordinator.RunJournal.
+type journal struct{ *life }
+
+func (j journal) Save(s profile.State) error {
+	return j.keep("Save", func() { j.state = s })
+}
+
+func (j journal) SaveRun(r profile.Run) error {
+	return j.keep("SaveRun", func() { j.run = r })
+}
+
+func (j journal) keep(method string, write func()) error {
+	end, ok := j.await(method)
+	if !ok {
+		return errKilled
+	}
+	j.mu.Lock()
+	write()
+	j.mu.Unlock()
+	if !end() {
+		return errKilled
+	}
+	return nil
+}
+
+func (j journal) LoadRun() (profile.Run, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.run, nil
+}

@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"muster/profile"
+	"muster/profile/memory"
+)
+
+// operate does what operators do, until it is calm; then it undoes what keeps
+// the cluster from settling.
+func (w *world) operate(ctx context.Context, random *rand.Rand) {
+	store := &recorded{w, w.Store(func(memory.Call) memory.Fault {
+		f := memory.Fault{Delay: between(random, time.Millisecond, w.latency+time.Second)}
+		f.LoseReply = !w.isCalm() && random.IntN(10) == 0
+		return f
+	})}
+	operator := profile.NewOperator(store)
+	do := func(plan profile.Plan) {
+		limited, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		operator.Write(limited, plan)
+	}
+	for !w.isCalm() && ctx.Err() == nil {
+		time.Sleep(between(random, time.Second, 30*time.Second))
+		do(w.action(random))
+	}
+	for ctx.Err() == nil && !w.judge.opened() {
+		do(profile.Pause(false))
+		do(profile.Scale{Role: profile.Leader, Slots: w.leaders}.Plan)
+		for _, uuid := range w.uuids() {
+			for _, role := range w.roles() {
+				do(profile.Allow{Member: uuid, Role: role}.Plan)
+			}
+		}
+		time.Sleep(5 * time.Second)
+	}
+}
+
+// action draws what an operator does.
+func (w *world) action(random *rand.Rand) profile.Plan {
+	uuid := w.uuids()[random.IntN(w.members)]
+	role := w.roles()[random.IntN(len(w.roles()))]
+	switch random.IntN(16) {
+	case 0:
+		return profile.Pause(true)
+	case 1, 2, 3:
+		return profile.Pause(false)
+	case 4, 5:
+		return profile.Scale{Role: profile.Leader, Slots: random.IntN(w.leaders + 2)}.Plan
+	case 6, 7:
+		return w.nextRound()
+	case 8, 9, 10:
+		return w.onHolder(random, role, func(t profile.Tenure, _ string) profile.Plan {
+			return profile.Transfer{Role: role, Slot: t.Slot, To: uuid}.Plan
+		})
+	case 11:
+		return w.onHolder(random, role, func(t profile.Tenure, holder string) profile.Plan {
+			w.stage.force(t)
+			return profile.Evict{Member: holder, Role: role, Slot: t.Slot, Reason: "out of order", Force: true}.Plan
+		})
+	case 12, 13:
+		return w.onHolder(random, role, func(t profile.Tenure, holder string) profile.Plan {
+			return profile.Evict{Member: holder, Role: role, Slot: t.Slot, Reason: "out of order"}.Plan
+		})
+	}
+	return func(d *profile.Document) (*profile.Change, error) { // whoever is barred
+		records, err := d.Members()
+		if err != nil {
+			return nil, err
+		}
+		for _, uuid := range w.uuids() {
+			for _, role := range w.roles() {
+				if records[uuid].Barred[role] != "" {
+					return profile.Allow{Member: uuid, Role: role}.Plan(d)
+				}
+			}
+		}
+		return nil, nil
+	}
+}
+
+// onHolder is a plan about a slot of role that is held.
+func (w *world) onHolder(random *rand.Rand, role string, plan func(t profile.Tenure, holder string) profile.Plan) profile.Plan {
+	draw := random.Uint64()
+	return func(d *profile.Document) (*profile.Change, error) {
+		slots, err := d.Slots()
+		if err != nil {
+			return nil, err
+		}
+		numbers := profile.SlotNumbers(slots[role])
+		if len(numbers) == 0 {
+			return nil, nil
+		}
+		n := numbers[int(draw%uint64(len(numbers)))]
+		s := slots[role][n]
+		if s.Free() {
+			return nil, nil
+		}
+		return plan(profile.Tenure{Role: role, Slot: n, Instance: s.Instance, Epoch: s.Epoch}, s.Holder)(d)
+	}
+}
+
+// nextRound opens a round when the last has its verdict.
+func (w *world) nextRound() profile.Plan {
+	return func(d *profile.Document) (*profile.Change, error) {
+		round, err := d.Round()
+		if err != nil {
+			return nil, err
+		}
+		return profile.RoundSpec{After: round.N}.Plan(d)
+	}
+}
+
+// recorded is a store whose changes the judge takes note of.
+type recorded struct {
+	world *world
+	*memory.Store
+}
+
+func (r *recorded) Apply(ctx context.Context, c *profile.Change) (*profile.Document, error) {
+	return r.world.applied(r.Store, ctx, c)
+}

@@ -1,0 +1,7 @@
+//go:build race
+
+package sim
+
+// sliceSeeds is how many seeds are simulated where nobody asks for more: under
+// the race detector each takes many times as long.
+const sliceSeeds = 24

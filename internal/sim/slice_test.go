@@ -1,0 +1,6 @@
+//go:build !race
+
+package sim
+
+// sliceSeeds is how many seeds are simulated where nobody asks for more.
+const sliceSeeds = 500
