@@ -186,7 +186,7 @@ func TestWhatAFailedAttemptReadIsNoReasonToTryAtOnce(t *testing.T) {
 			if c.Method == "Read" {
 				reads.Add(1)
 			}
-			return memory.Fault{}
+			return memory.Fault{Delay: time.Millisecond}
 		}
 		h.start()
 		pass(10 * time.Second)
