@@ -213,8 +213,9 @@ func (e *Elector) claim(ctx, leading context.Context, role, slot string) error {
 	if err != nil {
 		return err
 	}
-	if ttl > 0 && e.cfg.Clock.Now()-since >= profile.RenewEvery(ttl) {
-		e.kick() // it took too long to count from: it is renewed first
+	seen, _ := e.cfg.View.Latest()
+	if !e.confirms(seen, t) || ttl > 0 && e.cfg.Clock.Now()-since >= profile.RenewEvery(ttl) {
+		e.kick() // a lease that took too long to count from is renewed first
 		return nil
 	}
 	e.lead(leading, t, ttl, e.cfg.Member.Lease(t, slots[role][t.Slot].Renewal), since)

@@ -19,7 +19,7 @@ func (e *Elector) Await(ctx context.Context, role string) (*Leadership, error) {
 		e.mu.Lock()
 		l, changed := e.led[role], e.begun
 		e.mu.Unlock()
-		if l != nil && l.ctx.Err() == nil {
+		if l != nil && l.lasts() == nil {
 			return l, nil
 		}
 		select {
@@ -87,7 +87,7 @@ func (e *Elector) keep(ctx, leading context.Context, role string) (held bool, wa
 	t, mine := e.cfg.Member.Tenure(d, role)
 	l := e.leads(role)
 	if l != nil && (!mine || l.tenure != t) {
-		l.end(fmt.Errorf("%w: slot %s/%s is not held in epoch %d any more", profile.ErrLost, role, l.tenure.Slot, l.tenure.Epoch))
+		l.end(lost(l.tenure))
 		if l.used() { // or two of this host would act for the role; its end wakes the loop
 			e.note(role, "what ran under the slot that was lost has not ended", 0)
 			return true, 0, nil
@@ -200,6 +200,7 @@ func (e *Elector) lead(leading context.Context, t profile.Tenure, ttl time.Durat
 		e.ways.Go(l.expire)
 		e.ways.Go(func() { l.renew(lease, since, e.cfg.Random) })
 	}
+	e.ways.Go(func() { e.watch(l) })
 	e.log.Info("slot is held", "role", t.Role, "slot", t.Slot, "epoch", t.Epoch, "ttl", ttl)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -208,6 +209,25 @@ func (e *Elector) lead(leading context.Context, t profile.Tenure, ttl time.Durat
 	close(e.begun)
 	e.begun = make(chan struct{})
 	return l
+}
+
+// watch ends leadership as soon as the slot is seen not to be held under the
+// tenure any more: the loop may be busy with a write that is not answered.
+func (e *Elector) watch(l *Leadership) {
+	for n := uint64(0); ; {
+		d, next, err := e.cfg.View.Wait(l.ctx, n)
+		if err != nil {
+			return
+		}
+		n = next
+		if _, err := d.Slots(); err == nil && !e.confirms(d, l.tenure) { // else it was edited by hand, and proves nothing
+			l.end(lost(l.tenure))
+		}
+	}
+}
+
+func lost(t profile.Tenure) error {
+	return fmt.Errorf("%w: slot %s/%s is not held in epoch %d any more", profile.ErrLost, t.Role, t.Slot, t.Epoch)
 }
 
 // leave gives leases back when the elector ends, once nothing runs under them

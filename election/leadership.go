@@ -73,6 +73,9 @@ type Use struct{ l *Leadership }
 // Use begins a use, which knows the deadlines as they are. After leadership has
 // ended it is the cause of that.
 func (l *Leadership) Use() (*Use, error) {
+	if err := l.lasts(); err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx.Err() != nil {
@@ -145,17 +148,20 @@ func (l *Leadership) behind() <-chan struct{} {
 	return nil
 }
 
+// lasts returns why leadership has ended, or nil. It ends it if the deadline has
+// passed, as while the host was suspended: timers notice that late.
+func (l *Leadership) lasts() error {
+	if d, _ := l.Deadlines(); l.ttl > 0 && l.clock.Now() >= d.Kill {
+		l.end(fmt.Errorf("%w: slot %s/%s, epoch %d", ErrNotRenewed, l.tenure.Role, l.tenure.Slot, l.tenure.Epoch))
+	}
+	return context.Cause(l.ctx)
+}
+
 // expire ends leadership when its deadline passes unrenewed.
 func (l *Leadership) expire() {
-	for {
+	for l.lasts() == nil {
 		d, _ := l.Deadlines()
-		if l.clock.Until(l.ctx, d.Kill) != nil {
-			return
-		}
-		if d, _ := l.Deadlines(); l.clock.Now() >= d.Kill {
-			l.end(fmt.Errorf("%w: slot %s/%s, epoch %d", ErrNotRenewed, l.tenure.Role, l.tenure.Slot, l.tenure.Epoch))
-			return
-		}
+		l.clock.Until(l.ctx, d.Kill)
 	}
 }
 
@@ -176,6 +182,8 @@ func (l *Leadership) renew(lease *profile.Lease, since time.Duration, random fun
 		}
 		landed, err := attempt(l.ctx, lease, l.ttl, l.clock)
 		switch {
+		case l.lasts() != nil: // it may have landed, but what runs under it has been ended
+			return
 		case err == nil:
 			l.extend(landed)
 			next = landed + profile.RenewEvery(l.ttl)

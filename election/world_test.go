@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,10 +172,12 @@ type host struct {
 	member  *profile.Member
 	elector *election.Elector
 	rate    float64 // of the host's clock; 0 is 1
-	store   *counting
-	log     log
-	cancel  context.CancelCauseFunc
-	done    chan error
+	// suspended is how long, in nanoseconds, the host was suspended in all.
+	suspended atomic.Int64
+	store     *counting
+	log       log
+	cancel    context.CancelCauseFunc
+	done      chan error
 
 	mu    sync.Mutex // guards saved and dead
 	saved profile.State
@@ -282,18 +285,22 @@ func (h *host) compete(ctx context.Context) error {
 // clock returns the host's clock, in simulated time.
 func (h *host) clock() boottime.Clock {
 	if h.rate == 0 {
-		return rated{1}
+		return rated{1, &h.suspended}
 	}
-	return rated{h.rate}
+	return rated{h.rate, &h.suspended}
 }
 
-// rated is a clock of the bubble that runs at its own rate.
-type rated struct{ rate float64 }
+// rated is a clock of the bubble that runs at its own rate, and in suspend,
+// when timers do not.
+type rated struct {
+	rate      float64
+	suspended *atomic.Int64
+}
 
 var bubble = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when every bubble begins
 
 func (r rated) Now() time.Duration {
-	return time.Duration(float64(time.Since(bubble)) * r.rate)
+	return time.Duration(float64(time.Since(bubble))*r.rate) + time.Duration(r.suspended.Load())
 }
 
 func (r rated) Until(ctx context.Context, moment time.Duration) error {
