@@ -2,6 +2,7 @@ package election_test
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,20 +57,20 @@ func TestAPriorityBelowZeroNeverClaims(t *testing.T) {
 
 func TestASlotGoesToTheMemberItIsWantedForHoweverLongTheClusterRested(t *testing.T) {
 	for _, polled := range []bool{false, true} {
-		for _, to := range []int{0, 2, 4, 6, 8} { // some of them rest
+		for _, to := range []int{0, 2, 4} { // some of them rest
 			synctest.Test(t, func(t *testing.T) {
-				w := seeded(t, profile.Seed{Members: members(10), Leaders: 1}).leased(ttl)
+				w := seeded(t, profile.Seed{Members: members(6), Leaders: 1}).leased(ttl)
 				if polled {
 					w.WithoutVersions()
 				}
 				w.follow(profile.Leader)
 				w.judged()
-				for _, uuid := range members(10) {
+				for _, uuid := range members(6) {
 					w.host(uuid).start()
 				}
-				pass(3 * time.Minute)
+				pass(150 * time.Second)
 				first := w.leading(profile.Leader)[0]
-				target := slices.DeleteFunc(members(10), func(m string) bool { return m == first })[to]
+				target := slices.DeleteFunc(members(6), func(m string) bool { return m == first })[to]
 				w.operate(profile.Transfer{Role: profile.Leader, Slot: "1", To: target}.Plan)
 				pass(time.Minute)
 				if got := w.leading(profile.Leader); !slices.Equal(got, []string{target}) {
@@ -82,7 +83,7 @@ func TestASlotGoesToTheMemberItIsWantedForHoweverLongTheClusterRested(t *testing
 
 func TestALeaseOnDemandIsTakenOverSoonByWhoeverAsksHoweverItRanks(t *testing.T) {
 	for _, polled := range []bool{false, true} {
-		for _, at := range []int{0, 3, 6, 9} {
+		for _, at := range []int{0, 5} {
 			synctest.Test(t, func(t *testing.T) {
 				w := seeded(t, profile.Seed{Members: members(10), Roles: map[string]int{"backup": 1}})
 				if polled {
@@ -118,22 +119,22 @@ func TestFollowersThatRestReadNoWholeProfile(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(10), Leaders: 1}).leased(ttl)
 		w.follow(profile.Leader)
 		w.judged()
-		whole, counting := 0, false
+		var whole atomic.Int32
+		var counting atomic.Bool
 		for _, uuid := range members(10) {
 			h := w.host(uuid)
 			h.faults = func(c memory.Call) memory.Fault {
-				if h.mu.Lock(); counting && c.Method == "Read" {
-					whole++
+				if counting.Load() && c.Method == "Read" {
+					whole.Add(1)
 				}
-				h.mu.Unlock()
 				return memory.Fault{}
 			}
 			h.start()
 		}
 		pass(3 * time.Minute)
-		counting = true
+		counting.Store(true)
 		pass(5 * time.Minute)
-		if whole > 0 {
+		if whole := whole.Load(); whole > 0 {
 			t.Errorf("%d reads of the whole profile in five minutes in which nothing happened", whole)
 		}
 	})
