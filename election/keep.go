@@ -243,12 +243,24 @@ func (e *Elector) leave(ctx context.Context) {
 		if l.ttl == 0 || !l.unused(ctx) {
 			continue
 		}
-		last, cancel := context.WithTimeout(ctx, leaveFor)
-		if err := e.release(last, l.tenure, profile.EventReleased); err != nil {
+		if err := e.handIn(ctx, l.tenure); err != nil {
 			e.log.Warn("a lease could not be given back and lapses by itself", "role", l.tenure.Role, "slot", l.tenure.Slot, "err", err)
 		}
-		cancel()
 	}
+}
+
+// handIn gives back the lease of the tenure t, and takes back what mirrors it.
+func (e *Elector) handIn(ctx context.Context, t profile.Tenure) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveFor)
+	defer cancel()
+	if err := e.release(ctx, t, profile.EventReleased); err != nil || t.Role != profile.Leader {
+		return err
+	}
+	d, _ := e.cfg.View.Latest()
+	if err := e.mirror(ctx, d); err != nil {
+		e.log.Warn("old scripts may take this machine for a leader until its agent is started again", "err", err)
+	}
+	return nil
 }
 
 // leaveFor bounds the giving back of a lease when the elector ends.

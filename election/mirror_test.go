@@ -274,3 +274,22 @@ func TestAClaimDoesNotWaitForTheMirror(t *testing.T) {
 		}
 	})
 }
+
+func TestALeaseGivenBackAtTheEndLeavesNoMarkAndNoEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1}).leased(ttl)
+		w.follow(profile.Leader)
+		h := w.host("u00")
+		machine := &marking{Machine: memory.NewMachine(profile.Machine{UUID: "u00"})}
+		h.machine = machine
+		h.start()
+		pass(5 * time.Second)
+		h.stop()
+		if got := w.leaders(); got != "[]" || len(w.holders(profile.Leader)) != 0 {
+			t.Errorf("list %s and holders %v after the end", got, w.holders(profile.Leader))
+		}
+		if !slices.Equal(machine.calls, []bool{true, false}) {
+			t.Errorf("the machine was marked %v, want true, then false", machine.calls)
+		}
+	})
+}
