@@ -46,6 +46,8 @@ var arrows = []arrow{
 		"lab runs real muster processes from outside, as an operator would"},
 	{"packaging/...", nil,
 		"packaging is data"},
+	{"internal/lincheck", []string{"profile"},
+		"lincheck judges histories of profile's changes, for the tests of whoever makes them"},
 	{"internal/...", nil,
 		"internal packages are small helpers that anybody can use, so they use nobody"},
 }
@@ -66,6 +68,8 @@ var fences = []fence{
 		"only commands know that there is a command line"},
 	{"github.com/gorilla", []string{"endpoint/..."},
 		"members need no websocket: they poll"},
+	{"github.com/anishathalye/porcupine", []string{"internal/lincheck"},
+		"only tests check histories, and all by one model"},
 	{"github.com/kardianos/service", []string{"install"},
 		"the host's service manager is the installer's business"},
 }
@@ -76,6 +80,7 @@ type absent struct {
 }
 
 var absents = []absent{
+	{"cmd/muster", "internal/lincheck", "muster goes on every host, so it stays small: histories are checked by tests"},
 	{"cmd/muster", "endpoint", "muster goes on every host, so it stays small: the embedded endpoint is for muster-lab"},
 	{"cmd/muster", "lab", "muster goes on every host, so it stays small: demos and benchmarks are for muster-lab"},
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"muster/internal/lincheck"
 	"muster/profile"
 )
 
@@ -43,6 +44,7 @@ type judge struct {
 	begun      map[string]int              // member → which of them was when its run began
 	complete   map[string]map[string]bool  // id of a round → members whose machine completed in it
 	restores   int
+	history    []lincheck.Op // of the slots
 	unknown    map[profile.Pointer]json.RawMessage
 }
 
@@ -130,6 +132,9 @@ func (j *judge) judgeSlots(before, after *profile.Document, restored bool) {
 	if err != nil {
 		return // edited by hand
 	}
+	if j.slots == nil || restored {
+		j.replaced(after)
+	}
 	old := j.slots
 	j.slots = now
 	defer j.touch(old, now)
@@ -176,6 +181,32 @@ func (j *judge) claimed(before *profile.Document, role, n string, was, s profile
 	number, _ := strconv.Atoi(n)
 	if count, _, err := before.SlotCount(role); err == nil && number > count {
 		j.violationLocked("%s claims %s/%s of %d slots", s.Holder, role, n, count)
+	}
+}
+
+// record adds what c does to slots to the history.
+func (j *judge) record(c *profile.Change, called time.Duration, outcome lincheck.Outcome) {
+	ops, err := lincheck.Touch(c)
+	if err != nil {
+		return // never sent
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, op := range ops {
+		op.Call, op.Return, op.Outcome = called, time.Since(j.world.began), outcome
+		j.history = append(j.history, op)
+	}
+}
+
+// replaced adds to the history that all slots become what they are in d.
+func (j *judge) replaced(d *profile.Document) {
+	var roles map[string]map[string]json.RawMessage
+	json.Unmarshal(d.Params[profile.ParamSlots], &roles)
+	now := time.Since(j.world.began)
+	for role, slots := range roles {
+		for n, raw := range slots {
+			j.history = append(j.history, lincheck.Op{Slot: role + "/" + n, Set: lincheck.Leaves(raw), Call: now, Return: now})
+		}
 	}
 }
 

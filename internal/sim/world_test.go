@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"muster/internal/lincheck"
 	"muster/profile"
 	"muster/profile/memory"
 )
@@ -39,7 +40,8 @@ type world struct {
 // result is what one seed came to.
 type result struct {
 	violations []string
-	history    uint64        // hash of what was committed when
+	commits    uint64        // hash of what was committed when
+	history    []lincheck.Op // of the slots
 	lived      time.Duration // of all members together
 	operations int
 	tenures    int
@@ -67,10 +69,14 @@ func simulate(t *testing.T, p *plan) (r result) {
 		time.Sleep(2 * time.Minute) // whatever is on its way arrives
 		w.judge.final()
 		r = result{
-			violations: w.judge.found(), history: w.judge.hash.Sum64(), lived: time.Since(w.began) * time.Duration(len(w.hosts)),
+			violations: w.judge.found(), commits: w.judge.hash.Sum64(), history: w.judge.history, lived: time.Since(w.began) * time.Duration(len(w.hosts)),
 			operations: int(w.judge.operations.Load()), tenures: len(w.judge.used), tally: w.tally,
 		}
 	})
+	// Outside of the bubble, where the search is bounded by real time.
+	if err := lincheck.Check(r.history, 5*time.Second); err != nil {
+		r.violations = append(r.violations, err.Error())
+	}
 	return r
 }
 
@@ -264,7 +270,15 @@ func (w *world) byHand(name string, into func(json.RawMessage) json.RawMessage) 
 // applied carries a change out and takes note of it.
 func (w *world) applied(s *memory.Store, ctx context.Context, c *profile.Change) (*profile.Document, error) {
 	w.judge.operations.Add(1)
-	return s.Apply(ctx, c)
+	called := time.Since(w.began)
+	d, err := s.Apply(ctx, c)
+	switch {
+	case err == nil:
+		w.judge.record(c, called, lincheck.Landed)
+	case errors.Is(err, profile.ErrUnknownOutcome):
+		w.judge.record(c, called, lincheck.Unknown)
+	}
+	return d, err
 }
 
 func (p *plan) uuids() []string {
