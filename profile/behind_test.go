@@ -110,3 +110,53 @@ func see(view *profile.View, d *profile.Document) {
 	_, now := view.Latest()
 	view.Put(d, now)
 }
+
+// write sets the member's name, or fails the test.
+func (h *host) write(name string) profile.Params {
+	h.t.Helper()
+	d, err := h.Write(h.t.Context(), h.name(name))
+	if err != nil {
+		h.t.Fatalf("write %s: %v", name, err)
+	}
+	return d.Params
+}
+
+// restored restores the profile while the process is not there, and starts it.
+func (h *host) restored(backup profile.Params) {
+	h.t.Helper()
+	h.Restore(backup)
+	h.boot(h.state(h.t))
+	h.join()
+}
+
+func TestANewerBackupAfterAnOlderOneIsNoTwin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		older := h.join().Params
+		newer := h.write("first")
+		h.write("second")
+		h.restored(older)
+		h.write("between")
+		h.restored(newer)
+	})
+}
+
+func TestASeqOfAWriteThatARestoreUndidIsNotUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		used := map[int64]string{}
+		h.OnCommit(func(_, after *profile.Document) {
+			r, _, err := after.Record("u1")
+			if write, ok := used[r.Seq]; err != nil || ok && write != r.Write {
+				t.Errorf("seq %d is used again (%v)", r.Seq, err)
+			}
+			used[r.Seq] = r.Write
+		})
+		older := h.join().Params
+		newer := h.write("first")
+		h.restored(older)
+		h.write("undone")
+		h.restored(newer)
+		h.write("after")
+	})
+}

@@ -25,6 +25,7 @@ type State struct {
 	Hardware string            `json:"hardware"`
 	Seq      int64             `json:"seq"`     // of the last write known to have landed
 	Write    string            `json:"write"`   // its id
+	Used     int64             `json:"used"`    // highest seq that was ever sent
 	Pending  []Pending         `json:"pending"` // sent since, outcome not known; at most one of them can land
 	Tenures  map[string]Tenure `json:"tenures"` // role → last tenure claimed; held only if the profile confirms it
 }
@@ -249,7 +250,9 @@ func (m *Member) send(ctx context.Context, d *Document, change *Change, id strin
 	before := m.number()
 	full := &Change{tests: slices.Clone(change.tests), sets: slices.Clone(change.sets), err: change.err}
 	at := func(leaf string) Pointer { return At(ParamMembers, m.state.UUID, leaf) }
-	seq := m.state.Seq + 1 + int64(len(m.state.Pending)) // never one that a pending write may have used
+	// Never one that was sent before, whatever became of it, and of the profile
+	// since; Used is 0 in what earlier versions kept.
+	seq := max(m.state.Used, m.state.Seq+int64(len(m.state.Pending))) + 1
 	if record, ok, err := d.Record(m.state.UUID); err != nil {
 		return nil, err
 	} else if ok {
@@ -262,6 +265,7 @@ func (m *Member) send(ctx context.Context, d *Document, change *Change, id strin
 		return nil, err
 	}
 
+	m.state.Used = seq
 	m.state.Pending = append(m.state.Pending, Pending{Write: id, Claim: change.claim})
 	if err := m.journal.Save(m.state.clone()); err != nil {
 		m.state.Pending = m.state.Pending[:len(m.state.Pending)-1]
@@ -322,8 +326,10 @@ func (m *Member) settle(d *Document) error {
 		return fmt.Errorf("%w: the record of %s names instance %.8s, this is %.8s: another agent has joined as this machine; find it, or take over with --new-life", ErrTwin, s.UUID, record.Instance, s.Instance)
 	case record.Write == s.Write && record.Seq == s.Seq:
 		return nil
-	case record.Seq < s.Seq: // the document was restored: go on; tenures hold only as far as it confirms them
-		s.Seq += int64(len(s.Pending)) // they may have landed before the restore, under these
+	case record.Seq <= s.Seq:
+		// The document was restored: go on; tenures hold only as far as it
+		// confirms them. Once it was, a newer backup may hold a write of old
+		// with any number so far; a twin's is higher.
 		s.Write, s.Pending = record.Write, nil
 		return nil
 	}
