@@ -122,6 +122,7 @@ func (p *plan) stream(use string) *rand.Rand {
 
 // ended takes note of what an agent ended with, by itself.
 func (w *world) ended(h *host, err error) {
+	w.trace("%s ends with %v", h.uuid, err)
 	malformed := errors.Is(err, profile.ErrMalformed) && h.life.peer == nil // while it joins: it is started again
 	if context.Cause(h.life.ctx) == nil && !malformed && !w.judge.restored() {
 		w.judge.violation("%s ended by itself: %v", h.uuid, err)
