@@ -69,7 +69,8 @@ type Config struct {
 type Elector struct {
 	cfg    Config
 	log    hclog.Logger
-	began  time.Duration // on the clock; what has run before that, ran under another process
+	began  time.Duration             // on the clock
+	before map[string]profile.Tenure // role → tenure that another process may have led before that
 	marked bool
 	ways   sync.WaitGroup // the goroutines of leases
 	// waits is, by role, since when this member leaves free slots to others.
@@ -104,7 +105,7 @@ func New(cfg Config) *Elector {
 		cfg.Clock = boottime.System
 	}
 	return &Elector{
-		cfg: cfg, log: cfg.Logger, began: cfg.Clock.Now(), marked: cfg.Marked, waits: map[string]time.Duration{}, seen: sightings{},
+		cfg: cfg, log: cfg.Logger, began: cfg.Clock.Now(), before: cfg.Member.State().Tenures, marked: cfg.Marked, waits: map[string]time.Duration{}, seen: sightings{},
 		kicks: make(chan struct{}, 1), led: map[string]*Leadership{}, over: map[string]profile.Tenure{}, asks: map[string]int{},
 		resigns: map[string]string{}, cooling: map[string]cooling{}, why: map[string]string{}, pace: map[string]time.Duration{},
 		begun: make(chan struct{}),

@@ -106,6 +106,10 @@ func (e *Elector) keep(ctx, leading context.Context, role string) (held bool, wa
 	case err != nil:
 	case event == profile.EventTransferred && left > 0 && l != nil && l.ctx.Err() == nil:
 		return true, left, nil // led until the member that it is wanted for must have seen it
+	case event != "" && t.TTL == "" && e.past(t) > 0 && !e.wasLed(t): // what comes back is told that it must end
+		if wait = e.past(t); l == nil {
+			_, err = e.resume(ctx, leading, t)
+		}
 	case event != "":
 		wait, err = e.giveUp(ctx, t, l, event)
 	case l != nil && l.ctx.Err() != nil, l == nil && e.wasLed(t):
@@ -162,7 +166,7 @@ func (e *Elector) giveUp(ctx context.Context, t profile.Tenure, l *Leadership, e
 		if l.used() {
 			return 0, nil // its end wakes the loop
 		}
-	} else if left := e.past(t) - e.cfg.Clock.Now(); left > 0 && !e.wasLed(t) {
+	} else if left := e.past(t); left > 0 && !e.wasLed(t) {
 		return left, nil
 	}
 	return 0, e.release(ctx, t, event)

@@ -60,21 +60,25 @@ func (e *Elector) proof(ctx context.Context, t profile.Tenure, ttl time.Duration
 // back: a command that ran under it comes back to this process in that time.
 const pastFor = 10 * time.Second
 
-// past returns the moment from which nothing of before the start of this process
-// runs under the tenure t any more without having come back: for a lease, the
-// last deadline that it can know.
+// past returns for how long something of before the start of this process may
+// still run under the tenure t without having come back, 0 if not: for a lease,
+// until the last deadline that it can know.
 func (e *Elector) past(t profile.Tenure) time.Duration {
-	if ttl, err := profile.ParseTTL(t.TTL); err == nil && ttl > 0 {
-		return e.began + profile.ActFor(ttl)
+	if e.before[t.Role] != t {
+		return 0
 	}
-	return e.began + pastFor
+	last := pastFor
+	if ttl, err := profile.ParseTTL(t.TTL); err == nil && ttl > 0 {
+		last = profile.ActFor(ttl)
+	}
+	return max(0, e.began+last-e.cfg.Clock.Now())
 }
 
 // awaitPast keeps the slot of a resumed tenure from being given back while
 // something from before the restart may still run under it.
 func (e *Elector) awaitPast(leading context.Context, l *Leadership) {
-	until := e.past(l.tenure)
-	if until <= e.cfg.Clock.Now() {
+	left := e.past(l.tenure)
+	if left == 0 {
 		return
 	}
 	past, err := l.Use()
@@ -82,6 +86,7 @@ func (e *Elector) awaitPast(leading context.Context, l *Leadership) {
 		return // it has ended already
 	}
 	past.Ack(math.MaxInt64)
+	until := e.cfg.Clock.Now() + left
 	e.ways.Go(func() {
 		if e.cfg.Clock.Until(leading, until) == nil {
 			past.Done()

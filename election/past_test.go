@@ -116,3 +116,33 @@ func TestARenewalOfBeforeARestartThatLandsLateIsNoTwin(t *testing.T) {
 		})
 	}
 }
+
+func TestACommandThatComesBackAfterARestartKeepsItsStickySlotFromBeingGivenUpUnderIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := formed(t, 2, profile.Seed{Leaders: 1})
+		first := w.leading(profile.Leader)[0]
+		other := slices.DeleteFunc(members(2), func(m string) bool { return m == first })[0]
+		h := w.of(first)
+		h.crash()
+		w.operate(profile.Transfer{Role: profile.Leader, Slot: "1", To: other}.Plan)
+		h.revive().start()
+		pass(5 * time.Second)
+		l := h.leads(profile.Leader)
+		if l == nil {
+			t.Fatal("the slot is not led: a command that comes back would not learn that it must end")
+		}
+		use, err := l.Use()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if l.Context().Err() == nil || !slices.Equal(w.holders(profile.Leader), []string{first}) {
+			t.Errorf("leadership %v, slot held by %v: want it ended, and the slot kept while the command ends", l.Context().Err(), w.holders(profile.Leader))
+		}
+		use.Done()
+		pass(2 * time.Second)
+		if got := w.leading(profile.Leader); !slices.Equal(got, []string{other}) {
+			t.Errorf("%v leads, want %s", got, other)
+		}
+	})
+}
