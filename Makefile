@@ -6,7 +6,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint check fuzz kills clean
+.PHONY: help build demo test lint sim-slice check fuzz kills sim clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,19 +24,26 @@ test: ## run all tests under the race detector, in random order
 lint: ## check formatting, vet, staticcheck and both go.mod files
 	@scripts/lint.sh
 
+sim-slice: ## simulate 500 clusters under faults, as CI does
+	@$(GO) test -count=1 -timeout=10m -v -run TestSimulation ./internal/sim -args -sim.seeds=500 | scripts/closing-line.sh
+
 # The build comes before the tests, which build the same programs again: from its cache.
-check: ## lint, build, test and demo, and prove that nothing was left running or mounted
-	@scripts/check-clean.sh $(MAKE) --no-print-directory -j1 lint build test demo
+check: ## lint, build, test, simulate and demo, and prove that nothing was left running or mounted
+	@scripts/check-clean.sh $(MAKE) --no-print-directory -j1 lint build test sim-slice demo
 
 # Long runs, which CI leaves out.
 FUZZTIME ?= 60s
 KILLS    ?= 1000
+SEEDS    ?= 10000
 
 fuzz: ## fuzz every parser of the endpoint, FUZZTIME (60s) each
 	@scripts/fuzz.sh $(FUZZTIME)
 
 kills: ## kill the endpoint KILLS (1000) times under load and look for lost writes
 	MUSTER_KILLS=$(KILLS) $(GO) test -count=1 -timeout=60m -v -run TestKilledEndpoint ./cmd/muster-lab
+
+sim: ## simulate SEEDS (10000) clusters under faults: about half an hour
+	@$(GO) test -count=1 -timeout=5h -v -run TestSimulation ./internal/sim -args -sim.seeds=$(SEEDS) | scripts/closing-line.sh
 
 clean: ## remove what the other targets made
 	rm -rf bin dist coverage.out
