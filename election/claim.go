@@ -235,7 +235,8 @@ func (e *Elector) claimChange(d *profile.Document, role, slot string) (*profile.
 	if err := e.mayClaim(d, role, slot); err != nil {
 		return nil, err
 	}
-	me, renewal := profile.Tenure{Role: role, Slot: slot, Instance: e.cfg.Member.State().Instance}, ""
+	mine := e.cfg.Member.State()
+	me, renewal := profile.Tenure{Role: role, Slot: slot, Instance: mine.Instance, Epoch: mine.Epochs[role]}, ""
 	if ttl > 0 {
 		me.TTL, renewal = options.TTL, profile.RandomID()
 	}

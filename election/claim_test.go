@@ -198,6 +198,31 @@ func TestANewLifeFreesItsOldSlotAndMayClaimAgain(t *testing.T) {
 	}
 }
 
+// The epoch of a claim that a restore undid is not used again, though the clock
+// has the same second.
+func TestATenureThatARestoreUndidIsNotClaimedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		var claimed []int64
+		w.OnCommit(func(before, after *profile.Document) {
+			was, _ := before.Slots()
+			is, _ := after.Slots()
+			if now := is[profile.Leader]["1"]; now.Holder != "" && was[profile.Leader]["1"].Holder == "" {
+				claimed = append(claimed, now.Epoch)
+			}
+		})
+		h := w.host("u00").joined()
+		backup := w.Document().Params
+		h.run()
+		pass(300 * time.Millisecond)
+		w.Replace(backup)
+		pass(300 * time.Millisecond)
+		if len(claimed) != 2 || claimed[1] <= claimed[0] {
+			t.Errorf("epochs claimed: %v, want two that rise", claimed)
+		}
+	})
+}
+
 func TestEpochsRiseAboveTheLastOneThoughTheClockIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})

@@ -27,6 +27,7 @@ type State struct {
 	Write    string            `json:"write"`   // its id
 	Used     int64             `json:"used"`    // highest seq that was ever sent
 	Pending  []Pending         `json:"pending"` // sent since, outcome not known; at most one of them can land
+	Epochs   map[string]int64  `json:"epochs"`  // role → highest epoch that this instance went for
 	Tenures  map[string]Tenure `json:"tenures"` // role → last tenure claimed; held only if the profile confirms it
 }
 
@@ -111,6 +112,7 @@ func (m *Member) publish() {
 func (s State) clone() State {
 	s.Pending = slices.Clone(s.Pending)
 	s.Tenures = maps.Clone(s.Tenures)
+	s.Epochs = maps.Clone(s.Epochs)
 	return s
 }
 
@@ -267,6 +269,14 @@ func (m *Member) send(ctx context.Context, d *Document, change *Change, id strin
 
 	m.state.Used = seq
 	m.state.Pending = append(m.state.Pending, Pending{Write: id, Claim: change.claim})
+	if t := change.claim; t != nil {
+		m.state.Epochs = maps.Clone(m.state.Epochs)
+		if m.state.Epochs == nil {
+			m.state.Epochs = map[string]int64{}
+		}
+		m.state.Epochs[t.Role] = max(m.state.Epochs[t.Role], t.Epoch)
+		m.publish() // the next attempt is another tenure, also if this one lands and a restore undoes it
+	}
 	if err := m.journal.Save(m.state.clone()); err != nil {
 		m.state.Pending = m.state.Pending[:len(m.state.Pending)-1]
 		return nil, fmt.Errorf("keep the pending write: %w", err)

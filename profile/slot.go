@@ -56,7 +56,8 @@ func SlotNumbers(slots map[string]Slot) []string {
 // one whose lease lapsed. It tests everything that the claim depends on: the
 // slot's leaves, the role's slot count, that claims are not paused and that the
 // member is not barred (its own seq, which keeps it from holding two slots, is
-// tested by Member.Write). The new epoch is above the slot's last and at least
+// tested by Member.Write). The new epoch is above the slot's last, above
+// me.Epoch, the last that this instance went for (State.Epochs), and at least
 // the endpoint's clock in Unix seconds (DESIGN, rule 7). renewal is a fresh
 // random string for a lease, "" for a sticky slot.
 func Claim(d *Document, me Tenure, uuid, renewal string) (*Change, error) {
@@ -77,7 +78,7 @@ func Claim(d *Document, me Tenure, uuid, renewal string) (*Change, error) {
 	c.TestAsRead(d, At(ParamPaused))
 	c.TestAsRead(d, At(ParamMembers, uuid, "barred", me.Role))
 
-	me.Epoch = max(s.Epoch+1, d.Date.Unix())
+	me.Epoch = max(s.Epoch+1, me.Epoch+1, d.Date.Unix())
 	c.Set(at("holder"), uuid)
 	c.Set(at("instance"), me.Instance)
 	c.Set(at("epoch"), me.Epoch)
