@@ -22,7 +22,7 @@ func TestOfManyClaimantsExactlyThreeHoldTheThreeSlots(t *testing.T) {
 			eachMode(t, func(t *testing.T, compat string) {
 				c := newCrowd(t, compat, profile.Seed{
 					Members: uuids(proof(30, 200)), Leaders: slots, Options: map[string]profile.RoleOptions{profile.Leader: {TTL: ttl}},
-				}, nil)
+				}, dial)
 				c.ledger.allow(slots)
 				begun := time.Now()
 				before := c.Counts().ProfileConflicts

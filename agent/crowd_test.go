@@ -33,8 +33,8 @@ func proof(short, long int) int {
 type crowd struct {
 	*site
 	ledger  *ledger
-	token   string
 	fellows []*fellow
+	stop    context.CancelCauseFunc // ends what run began
 	ended   sync.WaitGroup
 }
 
@@ -57,23 +57,26 @@ func uuids(n int) []string {
 	return list
 }
 
-// newCrowd makes every expected member of the seed join. through, which may be
-// nil, stands between a member and its store.
-func newCrowd(t *testing.T, compat string, seed profile.Seed, through func(profile.Store) profile.Store) *crowd {
+// dialer makes the store of a member, which reaches the endpoint with the token.
+type dialer func(s *site, token string) profile.Store
+
+// dial is the usual one: an HTTPS client for each member.
+func dial(s *site, token string) profile.Store {
+	return s.client(s.URL()).Profile("alpha", drp.Token(token))
+}
+
+// newCrowd makes every expected member of the seed join.
+func newCrowd(t *testing.T, compat string, seed profile.Seed, dial dialer) *crowd {
 	t.Helper()
 	c := &crowd{site: newSiteOf(t, compat, seed)}
-	c.token = c.site.token()
+	token := c.site.token()
 	c.ledger = keepLedger(t, c.site)
 	base := t.TempDir()
 	faults := make(chan error, len(seed.Members))
 	ready := make(chan *fellow, len(seed.Members))
 	few := make(chan struct{}, 8) // at once: joining is no race
 	for _, uuid := range seed.Members {
-		store := profile.Store(c.client(c.URL()).Profile("alpha", drp.Token(c.token)))
-		if through != nil {
-			store = through(store)
-		}
-		f := &fellow{uuid: uuid, store: store}
+		f := &fellow{uuid: uuid, store: dial(c.site, token)}
 		go func() {
 			few <- struct{}{}
 			defer func() { <-few }()
@@ -115,10 +118,11 @@ func (f *fellow) join(ctx context.Context, dir string) error {
 	return err
 }
 
-// run lets every member work as an agent does, until the test ends.
+// run lets every member work as an agent does, until halt or the end of the test.
 func (c *crowd) run() {
 	c.t.Helper()
 	ctx, stop := context.WithCancelCause(context.Background())
+	c.stop = stop
 	for _, f := range c.fellows {
 		f.peer = agent.NewPeer(agent.PeerConfig{Member: f.member, Store: f.store, View: f.view, Runs: f.dir, Logger: hclog.NewNullLogger()})
 		c.ended.Go(func() {
@@ -127,10 +131,13 @@ func (c *crowd) run() {
 			}
 		})
 	}
-	c.t.Cleanup(func() {
-		stop(errEnough)
-		c.ended.Wait()
-	})
+	c.t.Cleanup(c.halt)
+}
+
+// halt ends what run began.
+func (c *crowd) halt() {
+	c.stop(errEnough)
+	c.ended.Wait()
 }
 
 // fellow returns the member with this UUID.

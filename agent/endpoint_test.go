@@ -70,9 +70,12 @@ func newSiteOf(t *testing.T, compat string, seed profile.Seed) *site {
 }
 
 // client reaches the endpoint at url, and verifies it.
-func (s *site) client(url string) *drp.Client {
+func (s *site) client(url string) *drp.Client { return s.patient(url, 0) }
+
+// patient is client with a time-out of its own; 0 is the usual.
+func (s *site) patient(url string, timeout time.Duration) *drp.Client {
 	s.t.Helper()
-	c, err := drp.New(drp.Config{Endpoint: url, Fingerprint: s.Fingerprint()})
+	c, err := drp.New(drp.Config{Endpoint: url, Fingerprint: s.Fingerprint(), Timeout: timeout})
 	if err != nil {
 		s.t.Fatal(err)
 	}

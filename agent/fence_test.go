@@ -23,7 +23,7 @@ func TestNoWriteUnderAStaleTenureLands(t *testing.T) {
 			eachCompat(t, func(t *testing.T, compat string) {
 				c := newCrowd(t, compat, profile.Seed{
 					Members: uuids(2), Leaders: 1, Options: map[string]profile.RoleOptions{profile.Leader: {TTL: ttl}},
-				}, nil)
+				}, dial)
 				tries := proof(10, 100)
 				for i := range tries {
 					again := i%2 == 0

@@ -24,7 +24,7 @@ func TestAnotherMemberHoldsTheSlotSoonAfterItsHolderResigned(t *testing.T) {
 		const placed, leased = profile.Leader, "leased"
 		c := newCrowd(t, compat, profile.Seed{
 			Members: uuids(proof(20, 100)), Leaders: 1, Roles: map[string]int{leased: 1}, Options: map[string]profile.RoleOptions{leased: {TTL: "6s"}},
-		}, nil)
+		}, dial)
 		c.run()
 		took := map[string]times{}
 		for range proof(3, 20) {

@@ -43,8 +43,8 @@ func (a *turnstile) take() *stop {
 	return s
 }
 
-// through puts the turnstile between a member and its store.
-func (a *turnstile) through(store profile.Store) profile.Store { return stopping{store, a} }
+// dial puts the turnstile between a member and its store.
+func (a *turnstile) dial(s *site, token string) profile.Store { return stopping{dial(s, token), a} }
 
 type stopping struct {
 	profile.Store
@@ -94,7 +94,7 @@ func TestHoldersNeverExceedTheLargerCountWhileItChangesUnderAClaim(t *testing.T)
 					at := &turnstile{}
 					c := newCrowd(t, compat, profile.Seed{
 						Members: uuids(proof(12, 50)), Leaders: 3, Options: map[string]profile.RoleOptions{profile.Leader: {TTL: ttl}},
-					}, at.through)
+					}, at.dial)
 					c.ledger.allow(3)
 					first := at.shut()
 					c.run()

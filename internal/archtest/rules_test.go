@@ -68,7 +68,7 @@ var fences = []fence{
 		"only commands know that there is a command line"},
 	{"github.com/gorilla", []string{"endpoint/..."},
 		"members need no websocket: they poll"},
-	{"github.com/anishathalye/porcupine", []string{"internal/lincheck"},
+	{"github.com/anishathalye/porcupine", []string{"internal/lincheck/..."},
 		"only tests check histories, and all by one model"},
 	{"github.com/kardianos/service", []string{"install"},
 		"the host's service manager is the installer's business"},
