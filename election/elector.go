@@ -73,7 +73,8 @@ type Elector struct {
 	before map[string]profile.Tenure // role → tenure that another process may have led before that
 	marked bool
 	ways   sync.WaitGroup // the goroutines of leases
-	// waits is, by role, since when this member leaves free slots to others.
+	// waits is, by role, since when this member leaves free slots to others, and
+	// by "slots of" a role, since when the planting of its slots.
 	waits map[string]time.Duration
 	// asked is when the own record was last read for the sake of a lifted bar.
 	asked   time.Time
@@ -223,13 +224,12 @@ func (e *Elector) actRole(ctx, leading context.Context, d *profile.Document, rol
 	if err := e.giveBack(ctx, d, role, slots); err != nil {
 		return 0, err
 	}
-	if err := e.grow(ctx, d, role); err != nil {
-		return 0, err
+	turn, fault := e.grow(ctx, d, role) // which holds up no giving up
+	held, wait, err := e.keep(ctx, leading, role)
+	if err == nil && !held {
+		wait, err = e.compete(ctx, leading, role)
 	}
-	if held, wait, err := e.keep(ctx, leading, role); err != nil || held {
-		return wait, err
-	}
-	return e.compete(ctx, leading, role)
+	return soonest(wait, turn), errors.Join(fault, err)
 }
 
 // soonest returns the shorter of two waits, of which 0 is none.

@@ -3,18 +3,29 @@ package election
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"muster/profile"
 )
 
 // grow plants the slots that a role lacks because its count was raised.
-// Whoever sees it does it: the change tests all slots of the role, since the
-// absence of one cannot be tested, so it is made once.
-func (e *Elector) grow(ctx context.Context, d *profile.Document, role string) error {
+// The first in rank does it, and others if it does not: the change tests all
+// slots of the role, since the absence of one cannot be tested, so it is made
+// once, and all the others would conflict. It returns when to look again.
+func (e *Elector) grow(ctx context.Context, d *profile.Document, role string) (time.Duration, error) {
+	turn := "slots of " + role
 	if missing, err := lacks(d, role); err != nil || len(missing) == 0 {
-		return nil // a count that cannot be read is told where a claim needs it
+		delete(e.waits, turn)
+		return 0, nil // a count that cannot be read is told where a claim needs it
 	}
-	_, err := e.cfg.Member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
+	rank, err := e.rank(d, role)
+	if err != nil {
+		return 0, err
+	}
+	if left := e.hesitate(turn, rank-1); left > 0 {
+		return left, nil
+	}
+	_, err = e.cfg.Member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
 		missing, err := lacks(d, role)
 		if err != nil || len(missing) == 0 {
 			return nil, err
@@ -31,7 +42,7 @@ func (e *Elector) grow(ctx context.Context, d *profile.Document, role string) er
 		}
 		return c, nil
 	})
-	return err
+	return 0, err
 }
 
 // slotsMost bounds how many slots are planted because of a count: one beyond it
