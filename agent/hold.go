@@ -129,7 +129,9 @@ func (h *Hold) File() *os.File { return h.conn }
 
 // Close ends the connection for everybody who has it.
 func (h *Hold) Close() error {
-	// A reader of a file that was handed on may block in the system call.
-	syscall.Shutdown(int(h.conn.Fd()), syscall.SHUT_RDWR) // it may be gone already
+	// A reader may block in the system call: a file that was handed on does not poll.
+	if raw, err := h.conn.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }) // both may have ended already
+	}
 	return h.conn.Close()
 }

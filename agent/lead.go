@@ -20,10 +20,12 @@ import (
 )
 
 // whyEvery is how often a waiting command is told why it waits, if that changed,
-// and releaseWait how long one that has ended waits for its slot to be given back.
+// releaseWait how long one that has ended waits for its slot to be given back, and
+// stopWait how long that still takes when the agent stops.
 const (
 	whyEvery    = 500 * time.Millisecond
 	releaseWait = 10 * time.Second
+	stopWait    = 3 * time.Second
 )
 
 // stickyRest is for how long after a start the slot of a sticky role is left to
@@ -291,8 +293,8 @@ func displacing(cause error) bool {
 func (s *stream) done(ctx context.Context, t profile.Tenure, use *election.Use, withdraw func()) {
 	use.Done()
 	withdraw()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWait)
-	defer cancel()
+	late, stopping := time.NewTimer(releaseWait), ctx.Done()
+	defer late.Stop()
 	for {
 		d, n := s.agent.view.Latest()
 		now, held := s.agent.member.Tenure(d, t.Role)
@@ -303,7 +305,12 @@ func (s *stream) done(ctx context.Context, t profile.Tenure, use *election.Use, 
 		select {
 		case <-s.agent.view.After(n):
 			continue
-		case <-ctx.Done():
+		case <-stopping:
+			stopping = nil
+			late.Reset(stopWait)
+			continue
+		case <-s.gone.Done(): // nobody waits for it
+		case <-late.C:
 		}
 		break
 	}

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	guard.Main()
-	testscript.Main(m, map[string]func(){"muster": main, "beat": beat})
+	testscript.Main(m, map[string]func(){"muster": main, "beat": beat, "stubborn": stubborn})
 }
 
 // TestScripts runs every script against an embedded endpoint of its own, with
@@ -38,6 +38,7 @@ func scripts(t *testing.T, compat, pattern string) {
 			"as": plain(cmdAs), "patch": plain(cmdPatch), "param": plain(cmdParam), "tenure": plain(cmdTenure), "web": plain(cmdWeb),
 			"call": plain(cmdCall), "golden": plain(cmdGolden), "until": plain(cmdUntil),
 			"start": plain(cmdStart), "await": plain(cmdAwait), "end": plain(cmdEnd), "insist": plain(cmdInsist),
+			"fault": plain(cmdFault), "cut": plain(cmdCut), "mend": plain(cmdMend), "apart": plain(cmdApart),
 		},
 	})
 }
