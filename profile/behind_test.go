@@ -1,6 +1,7 @@
 package profile_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -157,5 +158,52 @@ func TestASeqOfAWriteThatARestoreUndidIsNotUsedAgain(t *testing.T) {
 		h.write("undone")
 		h.restored(newer)
 		h.write("after")
+	})
+}
+
+func TestASecondCopyOfARefusedRequestThatLandsIsOnesOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		h.join()
+		h.put(profile.At(profile.ParamPaused), true)
+		h.faulty(memory.Fault{Again: time.Minute})
+		claim, tries := h.claim(profile.Leader, "1"), 0
+		h.Write(t.Context(), func(d *profile.Document) (*profile.Change, error) {
+			if tries++; tries > 1 {
+				return nil, profile.ErrLost
+			}
+			return claim(d) // as it was before it was paused
+		})
+		h.put(profile.At(profile.ParamPaused), false)
+		time.Sleep(2 * time.Minute)
+		if got := h.held(profile.Leader, "u1"); len(got) != 1 {
+			t.Fatalf("slots %v are held, want the second copy of the claim to have landed", got)
+		}
+		if _, err := h.Write(t.Context(), h.name("later")); err != nil {
+			t.Errorf("write after that: %v, want none", err)
+		}
+	})
+}
+
+func TestAWriteSentAfterARestoreIsKnownWhenItLandsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		backup := h.join().Params
+		h.write("first")
+		h.Restore(backup)
+		h.faults = func(c memory.Call) memory.Fault {
+			if c.Method == "Apply" {
+				return memory.Fault{Delay: 4 * memory.Timeout}
+			}
+			return memory.Fault{}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*memory.Timeout)
+		defer cancel()
+		h.Write(ctx, h.name("late")) // reads back in vain, and is sent again, before it lands
+		h.faults = nil
+		h.settle()
+		if _, err := h.Write(t.Context(), h.name("later")); err != nil {
+			t.Errorf("write after it has landed: %v, want none", err)
+		}
 	})
 }

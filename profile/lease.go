@@ -91,6 +91,7 @@ func (l *Lease) Renew(ctx context.Context, clock func() time.Duration) (time.Dur
 	case !errors.Is(err, ErrConflict):
 		return 0, err
 	}
+	l.sent[id] = begun // a second copy of the request may land, when what it tests is true again
 	return l.readBack(ctx, err)
 }
 

@@ -283,7 +283,9 @@ func (m *Member) send(ctx context.Context, d *Document, change *Change, id strin
 	}
 	after, err := m.store.Apply(ctx, full)
 	if err != nil {
-		if !errors.Is(err, ErrUnknownOutcome) { // surely not applied, now or later
+		// After a conflict a second copy of the request may arrive, when what it
+		// tests is true again.
+		if !errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, ErrConflict) { // surely not applied, now or later
 			m.state.Pending = m.state.Pending[:len(m.state.Pending)-1]
 		}
 		return nil, err
@@ -340,7 +342,7 @@ func (m *Member) settle(d *Document) error {
 		// The document was restored: go on; tenures hold only as far as it
 		// confirms them. Once it was, a newer backup may hold a write of old
 		// with any number so far; a twin's is higher.
-		s.Write, s.Pending = record.Write, nil
+		s.Write = record.Write // what is pending stays so: it may have been sent since
 		return nil
 	}
 	if i := slices.IndexFunc(s.Pending, func(p Pending) bool { return p.Write == record.Write }); i >= 0 {
