@@ -154,6 +154,9 @@ func (j *judge) judgeSlots(before, after *profile.Document, restored bool) {
 			}
 			if s.Holder != was.Holder || s.Instance != was.Instance || s.Epoch != was.Epoch {
 				fmt.Fprint(j.hash, s.Holder, s.Epoch)
+				if who := j.world.stage.inUse(role, n, was); who != "" && j.restores == 0 {
+					j.violationLocked("slot %s/%s is taken from %s, which still acts under it", role, n, who)
+				}
 				if !s.Free() {
 					j.claimed(before, role, n, was, s)
 				}

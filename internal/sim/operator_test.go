@@ -12,13 +12,14 @@ import (
 // operate does what operators do, until it is calm; then it undoes what keeps
 // the cluster from settling.
 func (w *world) operate(ctx context.Context, random *rand.Rand) {
-	store := &recorded{w, w.Store(func(memory.Call) memory.Fault {
+	store := &recorded{world: w, Store: w.Store(func(memory.Call) memory.Fault {
 		f := memory.Fault{Delay: between(random, time.Millisecond, w.latency+time.Second)}
 		f.LoseReply = !w.isCalm() && random.IntN(10) == 0
 		return f
 	})}
 	operator := profile.NewOperator(store)
-	do := func(plan profile.Plan) {
+	do := func(what string, plan profile.Plan) {
+		store.does = what
 		limited, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		operator.Write(limited, plan)
@@ -28,11 +29,11 @@ func (w *world) operate(ctx context.Context, random *rand.Rand) {
 		do(w.action(random))
 	}
 	for ctx.Err() == nil && !w.judge.opened() {
-		do(profile.Pause(false))
-		do(profile.Scale{Role: profile.Leader, Slots: w.leaders}.Plan)
+		do("resume", profile.Pause(false))
+		do("scale", profile.Scale{Role: profile.Leader, Slots: w.leaders}.Plan)
 		for _, uuid := range w.uuids() {
 			for _, role := range w.roles() {
-				do(profile.Allow{Member: uuid, Role: role}.Plan)
+				do("allow", profile.Allow{Member: uuid, Role: role}.Plan)
 			}
 		}
 		time.Sleep(5 * time.Second)
@@ -40,33 +41,33 @@ func (w *world) operate(ctx context.Context, random *rand.Rand) {
 }
 
 // action draws what an operator does.
-func (w *world) action(random *rand.Rand) profile.Plan {
+func (w *world) action(random *rand.Rand) (what string, plan profile.Plan) {
 	uuid := w.uuids()[random.IntN(w.members)]
 	role := w.roles()[random.IntN(len(w.roles()))]
 	switch random.IntN(16) {
 	case 0:
-		return profile.Pause(true)
+		return "pause", profile.Pause(true)
 	case 1, 2, 3:
-		return profile.Pause(false)
+		return "resume", profile.Pause(false)
 	case 4, 5:
-		return profile.Scale{Role: profile.Leader, Slots: random.IntN(w.leaders + 2)}.Plan
+		return "scale", profile.Scale{Role: profile.Leader, Slots: random.IntN(w.leaders + 2)}.Plan
 	case 6, 7:
-		return w.nextRound()
+		return "round", w.nextRound()
 	case 8, 9, 10:
-		return w.onHolder(random, role, func(t profile.Tenure, _ string) profile.Plan {
+		return "transfer", w.onHolder(random, role, func(t profile.Tenure, _ string) profile.Plan {
 			return profile.Transfer{Role: role, Slot: t.Slot, To: uuid}.Plan
 		})
 	case 11:
-		return w.onHolder(random, role, func(t profile.Tenure, holder string) profile.Plan {
+		return "force", w.onHolder(random, role, func(t profile.Tenure, holder string) profile.Plan {
 			w.stage.force(t)
 			return profile.Evict{Member: holder, Role: role, Slot: t.Slot, Reason: "out of order", Force: true}.Plan
 		})
 	case 12, 13:
-		return w.onHolder(random, role, func(t profile.Tenure, holder string) profile.Plan {
+		return "evict", w.onHolder(random, role, func(t profile.Tenure, holder string) profile.Plan {
 			return profile.Evict{Member: holder, Role: role, Slot: t.Slot, Reason: "out of order"}.Plan
 		})
 	}
-	return func(d *profile.Document) (*profile.Change, error) { // whoever is barred
+	return "allow", func(d *profile.Document) (*profile.Change, error) { // whoever is barred
 		records, err := d.Members()
 		if err != nil {
 			return nil, err
@@ -112,14 +113,4 @@ func (w *world) nextRound() profile.Plan {
 		}
 		return profile.RoundSpec{After: round.N}.Plan(d)
 	}
-}
-
-// recorded is a store whose changes the judge takes note of.
-type recorded struct {
-	world *world
-	*memory.Store
-}
-
-func (r *recorded) Apply(ctx context.Context, c *profile.Change) (*profile.Document, error) {
-	return r.world.applied(r.Store, ctx, c)
 }

@@ -22,6 +22,8 @@ type plan struct {
 	wild     bool          // the ratio of their rates is above what is promised
 	leases   []bool        // per role, whether its slots are leases
 	prefers  []pair        // faults that this seed looks for
+	tests    *testOps      // where kinds of test ops are noted, or nil
+	without  testOp        // the kind that is taken away
 	restores bool          // the profile may be restored; else the endpoint's clock may jump
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -89,6 +90,13 @@ func (a *act) spans(now time.Duration) []span {
 
 // judge: no two members ever act as the holder of one slot.
 func (s *stage) judge(j *judge) {
+	if both := s.overlap(); both != "" {
+		j.violation("%s", both)
+	}
+}
+
+// overlap describes two acts of one slot at once, or is "".
+func (s *stage) overlap() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Since(s.world.began)
@@ -100,13 +108,32 @@ func (s *stage) judge(j *judge) {
 			for _, x := range a.spans(now) {
 				for _, y := range b.spans(now) {
 					if from, to := max(x.from, y.from), min(x.to, y.to); from < to {
-						j.violation("%s and %s both act as holder of %s/%s from %s to %s, in epochs %d and %d", a.uuid, b.uuid, a.tenure.Role, a.tenure.Slot, from, to, a.tenure.Epoch, b.tenure.Epoch)
-						return
+						return fmt.Sprintf("%s and %s both act as holder of %s/%s from %s to %s, in epochs %d and %d", a.uuid, b.uuid, a.tenure.Role, a.tenure.Slot, from, to, a.tenure.Epoch, b.tenure.Epoch)
 					}
 				}
 			}
 		}
 	}
+	return ""
+}
+
+// inUse returns who acts under the tenure of a slot now, or "": its user is
+// neither done, nor stopped, nor dead.
+func (s *stage) inUse(role, n string, slot profile.Slot) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Since(s.world.began)
+	for _, a := range s.acts {
+		t := profile.Tenure{Role: role, Slot: n, Instance: slot.Instance, Epoch: slot.Epoch}
+		if bare := (profile.Tenure{Role: a.tenure.Role, Slot: a.tenure.Slot, Instance: a.tenure.Instance, Epoch: a.tenure.Epoch}); bare != t || a.end > 0 || s.world.wild || s.forced[t] {
+			continue
+		}
+		spans := a.spans(now)
+		if last := spans[len(spans)-1]; last.from < now && last.to >= now {
+			return a.uuid
+		}
+	}
+	return ""
 }
 
 // excused reports whether the overlap of two acts is nothing that Muster

@@ -115,33 +115,36 @@ func (l *life) cutFor(k kind, d time.Duration) {
 type way struct{ *life }
 
 func (w way) Read(ctx context.Context) (*profile.Document, error) {
-	return through(w.life, "Read", profile.ErrUnavailable, func(s *memory.Store) (*profile.Document, error) { return s.Read(ctx) })
+	return through(w.life, "Read", profile.ErrUnavailable, func(s *memory.Store, _ memory.Fault) (*profile.Document, error) { return s.Read(ctx) })
 }
 
 func (w way) ReadParams(ctx context.Context, names ...string) (profile.Params, error) {
-	return through(w.life, "ReadParams", profile.ErrUnavailable, func(s *memory.Store) (profile.Params, error) { return s.ReadParams(ctx, names...) })
+	return through(w.life, "ReadParams", profile.ErrUnavailable, func(s *memory.Store, _ memory.Fault) (profile.Params, error) { return s.ReadParams(ctx, names...) })
 }
 
 func (w way) Apply(ctx context.Context, c *profile.Change) (*profile.Document, error) {
-	return through(w.life, "Apply", profile.ErrUnknownOutcome, func(s *memory.Store) (*profile.Document, error) {
-		return w.world.applied(s, ctx, c)
+	if w.world.tests != nil {
+		c = w.world.mutated(string(stacks.of("Apply")), c)
+	}
+	return through(w.life, "Apply", profile.ErrUnknownOutcome, func(s *memory.Store, f memory.Fault) (*profile.Document, error) {
+		return w.world.applied(s, ctx, c, f.Again > 0)
 	})
 }
 
 func (w way) Changed(ctx context.Context, since string, wait time.Duration) (string, error) {
-	return through(w.life, "Changed", profile.ErrUnavailable, func(s *memory.Store) (string, error) { return s.Changed(ctx, since, wait) })
+	return through(w.life, "Changed", profile.ErrUnavailable, func(s *memory.Store, _ memory.Fault) (string, error) { return s.Changed(ctx, since, wait) })
 }
 
 // through makes one call of the profile, with what happens to it. silence is
 // what is known by a process that dies over it.
-func through[T any](l *life, method string, silence error, call func(*memory.Store) (T, error)) (T, error) {
+func through[T any](l *life, method string, silence error, call func(*memory.Store, memory.Fault) (T, error)) (T, error) {
 	var none T
 	m, alive := l.meet(method)
 	if !alive {
 		return none, fmt.Errorf("%w: %w", profile.ErrUnavailable, errKilled)
 	}
 	l.world.trace("%s %s: %s %+v", l.uuid, m.point, m.kind, m.fault)
-	v, err := call(l.world.Store(func(memory.Call) memory.Fault { return m.fault }))
+	v, err := call(l.world.Store(func(memory.Call) memory.Fault { return m.fault }), m.fault)
 	l.world.trace("%s %s: ends with %v", l.uuid, m.point, err)
 	if !m.after() {
 		return none, fmt.Errorf("%w: %w", silence, errKilled)
