@@ -11,7 +11,7 @@ import (
 // Paces of looking at the profile. The few that rank next for a slot look
 // often, so that it is not free for long; where there are ETags that costs
 // nothing while nothing changes. A member that has nothing to wait for looks
-// the more rarely the longer nothing but renewals changed.
+// the more rarely the longer nothing but renewals of leases changed.
 const (
 	closeRanks = 3
 	closePace  = 600 * time.Millisecond
@@ -77,13 +77,14 @@ type rest struct {
 	until time.Duration // by when those who rested before the last change have looked
 	state []byte
 	open  int  // barriers without a verdict
+	lease bool // some slot is renewed: without that nothing is saved by resting
 	seen  bool // anything at all
 }
 
 // pace is how old the look of a member may be that has nothing to wait for; 0 is
 // the usual.
 func (r *rest) pace(now time.Duration) time.Duration {
-	if pace := min(restPace, (now-r.since)/4); r.seen && r.open == 0 && pace > restLeast {
+	if pace := min(restPace, (now-r.since)/4); r.lease && r.open == 0 && pace > restLeast {
 		return pace
 	}
 	return 0
@@ -96,14 +97,14 @@ func (r *rest) watch(d *profile.Document, slots map[string]map[string]profile.Sl
 		return
 	}
 	rested := r.pace(now)
-	open := undecided(d)
-	if !r.seen && open == 0 {
+	open, lease := undecided(d), leased(slots)
+	if !r.seen && open == 0 && lease {
 		rested = restPace // who knows for how long
 	}
 	if rested > 0 {
 		r.until = max(r.until, now+rested*6/5+time.Second) // polling is jittered, and a look takes its time
 	}
-	r.since, r.state, r.open, r.seen = now, state, open, true
+	r.since, r.state, r.open, r.lease, r.seen = now, state, open, lease, true
 }
 
 // still is what of the hot params is no renewal.
@@ -122,6 +123,18 @@ func still(d *profile.Document, slots map[string]map[string]profile.Slot) ([]byt
 	}
 	hot[profile.ParamSlots] = without
 	return json.Marshal(hot)
+}
+
+// leased reports whether some slot is held as a lease.
+func leased(slots map[string]map[string]profile.Slot) bool {
+	for _, all := range slots {
+		for _, s := range all {
+			if s.TTL != "" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // undecided counts the barriers without a verdict; 1 if they cannot be read.
