@@ -325,9 +325,16 @@ func (h *host) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start starts the agent, and, once it has joined, `muster lead` with a command
-// that says when it runs.
+// start starts the agent, and `muster lead` with a command that says when it
+// runs.
 func (h *host) start() {
+	h.of.t.Helper()
+	h.startAgent()
+	h.begin("lead", "lead", profile.Leader, "--", "beat", filepath.Join(h.home, "beats"))
+}
+
+// startAgent starts the agent and returns once it has joined.
+func (h *host) startAgent() {
 	h.of.t.Helper()
 	socket := filepath.Join(h.home, "sock")
 	os.Remove(socket) // what is left of an agent that was killed
@@ -342,7 +349,6 @@ func (h *host) start() {
 			h.of.t.Fatalf("the agent does not join within %s:\n%s", patience, h.of.logs())
 		}
 	}
-	h.begin("lead", "lead", profile.Leader, "--", "beat", filepath.Join(h.home, "beats"))
 }
 
 // begin starts a muster, which is killed when the test ends.
