@@ -169,6 +169,11 @@ func (e *Elector) giveUp(ctx context.Context, t profile.Tenure, l *Leadership, e
 	} else if left := e.past(t); left > 0 && !e.wasLed(t) {
 		return left, nil
 	}
+	if t.Role == profile.Leader {
+		if err := e.mark(ctx, false); err != nil { // a mirror: the slot does not wait for it
+			e.log.Debug("the machine is still marked as a leader", "err", err)
+		}
+	}
 	return 0, e.release(ctx, t, event)
 }
 

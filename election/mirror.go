@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"muster/profile"
 )
@@ -24,9 +25,20 @@ func (e *Elector) mirror(ctx context.Context, d *profile.Document) error {
 			return fmt.Errorf("%s: %w", profile.ParamLeaders, err)
 		}
 	}
+	return e.mark(ctx, leads)
+}
+
+// markFor bounds the marking of the machine, for which nothing else waits longer.
+const markFor = 2 * time.Second
+
+// mark marks the own machine as one that leads, or does not; what fails is
+// tried again.
+func (e *Elector) mark(ctx context.Context, leads bool) error {
 	if e.cfg.Machine == nil || e.marked == leads {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, markFor)
+	defer cancel()
 	if err := e.cfg.Machine.Mark(ctx, leads); err != nil {
 		return fmt.Errorf("mark the machine: %w", err)
 	}

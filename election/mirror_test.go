@@ -293,3 +293,28 @@ func TestALeaseGivenBackAtTheEndLeavesNoMarkAndNoEntry(t *testing.T) {
 		}
 	})
 }
+
+func TestTheMarkIsClearedBeforeTheSlotIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		h := w.host("u00")
+		machine := &marking{Machine: memory.NewMachine(profile.Machine{UUID: "u00"})}
+		h.machine = machine
+		var marks []bool // as they were when the slot was freed
+		w.OnCommit(func(before, after *profile.Document) {
+			was, _ := before.Slots()
+			is, _ := after.Slots()
+			if !was[profile.Leader]["1"].Free() && is[profile.Leader]["1"].Free() {
+				marks = slices.Clone(machine.calls)
+			}
+		})
+		h.start()
+		pass(time.Second)
+		if _, err := h.elector.Resign(t.Context(), profile.Leader); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(marks, []bool{true, false}) {
+			t.Errorf("the machine was marked %v when its slot was freed, want true, then false", marks)
+		}
+	})
+}
