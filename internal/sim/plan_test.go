@@ -2,6 +2,8 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"muster/profile"
@@ -24,15 +26,12 @@ type plan struct {
 	prefers  []pair        // faults that this seed looks for
 	tests    *testOps      // where kinds of test ops are noted, or nil
 	without  testOp        // the kind that is taken away
+	strays   bool          // it is restored again and again, so that slots name tenures that nobody remembers
 	restores bool          // the profile may be restored; else the endpoint's clock may jump
 }
 
-// prefersMost is how many pairs of fault and await point a seed looks for, and
-// preference how likely it takes one that it finds.
-const (
-	prefersMost = 6
-	preference  = 0.3
-)
+// prefersMost is how many pairs of fault and await point a seed looks for.
+const prefersMost = 8
 
 func newPlan(seed uint64) *plan {
 	p := &plan{seed: seed}
@@ -57,10 +56,36 @@ func newPlan(seed uint64) *plan {
 	p.leases = []bool{random.IntN(3) > 0, random.IntN(2) > 0}
 	p.restores = random.IntN(2) == 0
 	all := pairs()
-	for i := range prefersMost {
-		p.prefers = append(p.prefers, all[(seed*prefersMost+uint64(i))%uint64(len(all))])
+	for i := range prefersMost { // far apart, so that a seed sees many kinds at many points
+		want := all[(seed*prefersMost+uint64(i))*stride%uint64(len(all))]
+		p.prefers = append(p.prefers, want)
+		switch {
+		case want.kind == restore, strings.Contains(string(want.point), "giveBack"):
+			p.restores = true
+		case want.kind == jump:
+			p.restores = i%2 == 0 && p.restores
+		}
+		p.strays = p.strays || strings.Contains(string(want.point), "giveBack")
 	}
 	return p
+}
+
+// stride is a prime, so that every pair has its turn.
+const stride = 7919
+
+// rare are await points that few histories reach: there a seed takes every
+// chance to see what it looks for.
+var rare = []string{"giveBack", "Join", "Judge", "unused", "ReadParams@election.(*Elector).look", "Read@election", "Read@coordinator"}
+
+// preference is how likely a seed takes a fault that it looks for.
+func preference(want pair) float64 {
+	switch {
+	case slices.ContainsFunc(rare, func(part string) bool { return strings.Contains(string(want.point), part) }):
+		return 0.9
+	case slices.Contains([]kind{restore, edit, foreign, jump}, want.kind):
+		return 0.6
+	}
+	return 0.3
 }
 
 // rates are how fast the hosts' clocks run: mostly alike, else in a ratio of up
@@ -85,7 +110,7 @@ func rates(random *rand.Rand, n int, wild bool) []float64 {
 // preferred returns the kind of fault that the seed wants to see at p, or "".
 func (p *plan) preferred(at point, random *rand.Rand) kind {
 	for _, want := range p.prefers {
-		if want.point == at && (want.kind != restore || p.restores) && (want.kind != jump || !p.restores) && random.Float64() < preference {
+		if want.point == at && (want.kind != restore || p.restores) && (want.kind != jump || !p.restores) && random.Float64() < preference(want) {
 			return want.kind
 		}
 	}

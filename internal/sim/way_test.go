@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"muster/internal/backoff"
@@ -77,6 +78,9 @@ func (l *life) choose(p point) misfortune {
 		if k := draw(random); k.hits(p) {
 			m.kind = k
 		}
+	}
+	if slices.Contains([]kind{restore, edit, foreign, jump}, m.kind) && !w.begin(m.kind) {
+		m.kind = "" // it is under way
 	}
 	if m.kind != "" {
 		w.tally.hit(m.kind, p, true)

@@ -59,6 +59,7 @@ func simulate(t *testing.T, p *plan) (r result) {
 			w.procs.Go(func() { h.misfortunes(ctx, h.source("misfortunes")) })
 		}
 		w.procs.Go(func() { w.backups(ctx) })
+		w.procs.Go(func() { w.stray(w.stream("strays")) })
 		w.procs.Go(func() { w.operate(ctx, w.stream("operators")) })
 		time.Sleep(w.storm)
 		w.calm.Store(true)
@@ -162,8 +163,11 @@ func (h *host) misfortunes(ctx context.Context, random *rand.Rand) {
 		if l == nil || h.world.isCalm() {
 			continue
 		}
-		k := []kind{cut, cutReads, cutWrites, cutReplies, pauseAfter, killAfter}[random.IntN(6)]
+		k := []kind{cut, cutReads, cutWrites, cutReplies, pauseAfter, killAfter, ""}[random.IntN(7)]
 		switch k {
+		case "": // no fault, but an end as it should be
+			l.cancel(errOver)
+			continue
 		case pauseAfter:
 			l.pause(h.world.longPause(random))
 		case killAfter:
@@ -191,12 +195,15 @@ func (w *world) backups(ctx context.Context) {
 	}
 }
 
-// suffer makes something happen to the profile as a whole, unless the same is
-// under way.
+// begin reports whether something of this kind may happen to the profile as a
+// whole: the same is not under way.
+func (w *world) begin(k kind) bool {
+	_, busy := w.busy.LoadOrStore(k, true)
+	return !busy
+}
+
+// suffer makes it happen, once it has begun.
 func (w *world) suffer(k kind, random *rand.Rand) {
-	if _, busy := w.busy.LoadOrStore(k, true); busy {
-		return
-	}
 	defer w.busy.Delete(k)
 	switch k {
 	case restore:
@@ -216,7 +223,16 @@ func (w *world) restore() {
 	params := maps.Clone(w.backup.Load().Params)
 	params[paramRestored] = fmt.Append(nil, time.Since(w.began).Nanoseconds())
 	w.Restore(params)
-	time.Sleep(time.Minute)
+	time.Sleep(20 * time.Second)
+}
+
+// stray restores the profile now and then.
+func (w *world) stray(random *rand.Rand) {
+	for w.strays && !w.isCalm() {
+		if time.Sleep(between(random, 40*time.Second, 70*time.Second)); !w.isCalm() && w.begin(restore) {
+			w.suffer(restore, random)
+		}
+	}
 }
 
 // foreign writes 50 times a second what is none of ours.
