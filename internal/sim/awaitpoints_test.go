@@ -14,7 +14,7 @@ var awaitPoints = []point{
 	"Apply@profile.(*Member).Join",
 	"Apply@profile.(*Member).Write",
 	"Changed@profile.Watch.Run",
-	"Mark@election.(*Elector).mirror",
+	"Mark@election.(*Elector).mark",
 	"Read@agent.(*Agent).join",
 	"Read@coordinator.Judge",
 	"Read@coordinator.Record",
