@@ -55,11 +55,10 @@ func (c *crowd) race() {
 				c.t.Error(err)
 			}
 			<-start
-			switch t, err := f.claimAny(c.t.Context()); {
-			case err == nil:
+			if _, err = f.claimAny(c.t.Context()); err == nil {
 				won <- f
-			case !errors.Is(err, profile.ErrLost):
-				c.t.Errorf("%s: %v (%+v)", f.uuid, err, t)
+			} else if !errors.Is(err, profile.ErrLost) {
+				c.t.Errorf("%s: %v", f.uuid, err)
 			}
 		})
 	}

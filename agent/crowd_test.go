@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func newCrowd(t *testing.T, compat string, seed profile.Seed, dial dialer) *crow
 		c.fellows = append(c.fellows, f)
 		t.Cleanup(func() { f.dir.Close() })
 	}
-	slices.SortFunc(c.fellows, func(a, b *fellow) int { return slices.Compare([]byte(a.uuid), []byte(b.uuid)) })
+	slices.SortFunc(c.fellows, func(a, b *fellow) int { return strings.Compare(a.uuid, b.uuid) })
 	return c
 }
 
