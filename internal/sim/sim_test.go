@@ -61,6 +61,9 @@ func (s *sum) add(t *testing.T, seed uint64, r result) {
 	s.tenures += r.tenures
 	s.lived += r.lived
 	s.violations += len(r.violations)
+	if *flagSeed >= 0 { // so that two replays can be compared
+		t.Logf("seed %d: what was committed when: %016x", seed, r.commits)
+	}
 	for _, v := range r.violations {
 		t.Errorf("seed %d: %s", seed, v)
 	}
