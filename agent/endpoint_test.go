@@ -70,12 +70,9 @@ func newSiteOf(t *testing.T, compat string, seed profile.Seed) *site {
 }
 
 // client reaches the endpoint at url, and verifies it.
-func (s *site) client(url string) *drp.Client { return s.patient(url, 0) }
-
-// patient is client with a time-out of its own; 0 is the usual.
-func (s *site) patient(url string, timeout time.Duration) *drp.Client {
+func (s *site) client(url string) *drp.Client {
 	s.t.Helper()
-	c, err := drp.New(drp.Config{Endpoint: url, Fingerprint: s.Fingerprint(), Timeout: timeout})
+	c, err := drp.New(drp.Config{Endpoint: url, Fingerprint: s.Fingerprint()})
 	if err != nil {
 		s.t.Fatal(err)
 	}
