@@ -207,3 +207,21 @@ func TestAWriteSentAfterARestoreIsKnownWhenItLandsLate(t *testing.T) {
 		}
 	})
 }
+
+func TestAWriteOfTheProcessBeforeDoesNotLandOnceThisOneHasJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		h.join()
+		h.faulty(memory.Fault{Delay: time.Minute})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		h.Write(ctx, h.name("late"))
+		h.faults = nil
+		h.boot(h.state(t))
+		h.join()
+		h.settle()
+		if got := h.record("u1").Name; got != "host u1" {
+			t.Errorf("name %q, want the write of the process before not to have landed", got)
+		}
+	})
+}

@@ -129,8 +129,8 @@ func (m *Member) joinChange(d *Document, record Record, exists, again bool, j Jo
 	if err := m.joinFacts(d, c, j); err != nil {
 		return nil, err
 	}
-	if ops, err := c.Ops(); err != nil || len(ops) > 0 {
-		return c, err
+	if ops, err := c.Ops(); err != nil || len(ops) > 0 || len(s.Pending) > 0 {
+		return c, err // what is pending from before cannot land after this
 	}
 	return nil, nil
 }

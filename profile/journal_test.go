@@ -72,8 +72,8 @@ func TestAPendingWriteThatLandsAfterTheRestartIsOnesOwn(t *testing.T) {
 		defer crash()
 		h.Write(ctx, h.claim(profile.Leader, "1"))
 		h.boot(h.state(t))
+		h.settle() // lands only now, between reading and joining
 		h.join()
-		h.settle() // lands only now, between joining and the next write
 		d, err := h.Write(t.Context(), h.name("new"))
 		if err != nil {
 			t.Fatal(err)
