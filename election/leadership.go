@@ -86,7 +86,8 @@ func (l *Leadership) Use() (*Use, error) {
 	return u, nil
 }
 
-// Ack says that the use ends by the moment kill.
+// Ack says that the use ends by the moment kill. It wakes who waits for a change
+// of Deadlines: acknowledge each moment once.
 func (u *Use) Ack(kill time.Duration) {
 	u.l.mu.Lock()
 	defer u.l.mu.Unlock()

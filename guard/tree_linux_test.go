@@ -62,9 +62,15 @@ func lead() {
 		cfg.Conn = os.NewFile(3, "connection")
 	}
 	o := outcome{Kill: cfg.Deadlines.Kill}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1) // before the command can ask for one
 	child, err := guard.Start(cfg)
 	if err == nil {
-		forward(child)
+		go func() {
+			for s := range signals {
+				child.Signal(s.(syscall.Signal))
+			}
+		}()
 		if p.Extend {
 			o.Kill = p.extend(child)
 		}
@@ -97,16 +103,6 @@ func (p plan) extend(child *guard.Child) time.Duration {
 		held = d.Kill
 		time.Sleep(p.Term / 5)
 	}
-}
-
-func forward(child *guard.Child) {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGUSR1)
-	go func() {
-		for s := range c {
-			child.Signal(s.(syscall.Signal))
-		}
-	}()
 }
 
 // grow is a process of a tree. All of them write a line to the file LOG every
