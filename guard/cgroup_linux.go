@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 )
 
 // cgroup is the control group (v2) of one command, nil if there is none. Its
@@ -24,6 +26,7 @@ func newCgroup() (*cgroup, error) {
 	if err != nil {
 		return nil, err
 	}
+	sweep(own)
 	dir, err := os.MkdirTemp(own, fmt.Sprintf("%s-%d-*", name, os.Getpid()))
 	if err != nil {
 		return nil, err
@@ -63,6 +66,22 @@ func ownCgroup() (string, error) {
 		return "", errors.Join(fmt.Errorf("cgroup %s is not mounted here", path), err)
 	}
 	return dir, nil
+}
+
+// sweep removes the empty cgroups that were left where lead and guard were
+// killed together: those of a lead that is no more.
+func sweep(own string) {
+	left, err := filepath.Glob(filepath.Join(own, name+"-*-*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range left {
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), name+"-"), "-")
+		pid, err := strconv.Atoi(number)
+		if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			os.Remove(dir) // fails if something lives there still
+		}
+	}
 }
 
 func eachLine(file string, do func(line string)) error {

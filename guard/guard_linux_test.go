@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -243,6 +245,30 @@ func TestThePoliteIsToldToEndBeforeTheDeadline(t *testing.T) {
 			t.Errorf("got code %d, error %q, want 143, %q", o.Code, o.Err, guard.ErrDeadline)
 		}
 	})
+}
+
+func TestACgroupThatWasLeftBehindIsRemovedByTheNextLead(t *testing.T) {
+	own, err := guard.OwnCgroup()
+	if err != nil {
+		t.Skip("needs a cgroup v2: ", err)
+	}
+	gone := exec.Command("/bin/true")
+	check(t, gone.Run())
+	left := filepath.Join(own, fmt.Sprintf("muster-guard-%d-1", gone.Process.Pid))
+	kept := filepath.Join(own, fmt.Sprintf("muster-guard-%d-1", os.Getpid()))
+	for _, dir := range []string{left, kept} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Skip("needs a cgroup v2 in which others may be made: ", err)
+		}
+		t.Cleanup(func() { os.Remove(dir) })
+	}
+	begin(t, "", plan{Args: []string{"/bin/true"}}).outcome()
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the cgroup of a lead that is gone is there still: %v", err)
+	}
+	if _, err := os.Stat(kept); err != nil {
+		t.Errorf("the cgroup of a lead that lives is gone: %v", err)
+	}
 }
 
 func TestTheCommandRunsInACgroupOfItsOwnWhereOneCanBeMade(t *testing.T) {
