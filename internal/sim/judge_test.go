@@ -74,6 +74,16 @@ func (j *judge) found() []string {
 	return j.violations
 }
 
+// restoredAgain reports whether the profile was restored more than once. A newer
+// backup after an older one can know more of a member than the member itself,
+// which then takes it for a twin's work and stays away until an operator says
+// otherwise: that is safe, and not live.
+func (j *judge) restoredAgain() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.restores > 1
+}
+
 // restored reports whether the profile ever was.
 func (j *judge) restored() bool {
 	j.mu.Lock()
@@ -172,6 +182,7 @@ func (j *judge) claimed(before *profile.Document, role, n string, was, s profile
 		j.violationLocked("tenure %+v is used again", tenure)
 	}
 	j.used[tenure] = true
+	j.world.stage.claimed(tenure)
 	if !was.Free() && !j.lapsed(role, n, was) {
 		j.violationLocked("slot %s/%s: %s takes it from %s", role, n, s.Holder, was.Holder)
 	}

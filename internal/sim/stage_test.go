@@ -17,6 +17,7 @@ type stage struct {
 	acts   []*act
 	forced map[profile.Tenure]bool // slots freed under their holders
 	breaks []time.Duration         // when the profile was restored
+	claims map[profile.Tenure]time.Duration
 }
 
 // act is one holding of a slot as whoever uses it sees it.
@@ -33,6 +34,27 @@ func (s *stage) enter(l *life, t profile.Tenure) *act {
 	a := &act{life: l, tenure: t, start: time.Since(s.world.began)}
 	s.acts = append(s.acts, a)
 	return a
+}
+
+// claimed notes when a tenure began in the profile.
+func (s *stage) claimed(t profile.Tenure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.claims == nil {
+		s.claims = map[profile.Tenure]time.Duration{}
+	}
+	s.claims[t] = time.Since(s.world.began)
+}
+
+// begun is when the tenure of an act began: a process that was stopped may come
+// to act under it long after.
+func (s *stage) begun(a *act) time.Duration {
+	bare := a.tenure
+	bare.TTL = ""
+	if at, known := s.claims[bare]; known {
+		return min(at, a.start)
+	}
+	return a.start
 }
 
 // leave notes that it has ended.
@@ -140,7 +162,7 @@ func (s *stage) inUse(role, n string, slot profile.Slot) string {
 // promises to prevent.
 func (s *stage) excused(a, b *act) bool {
 	bare := func(t profile.Tenure) profile.Tenure { t.TTL = ""; return t }
-	first, second := min(a.start, b.start), max(a.start, b.start)
+	first, second := min(s.begun(a), s.begun(b)), max(a.start, b.start)
 	return s.world.wild || s.forced[bare(a.tenure)] || s.forced[bare(b.tenure)] ||
 		slices.ContainsFunc(s.breaks, func(at time.Duration) bool { return at >= first && at <= second })
 }

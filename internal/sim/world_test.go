@@ -145,6 +145,9 @@ func (w *world) settle() {
 		if lacks == "" {
 			return
 		}
+		if time.Now().After(end) && w.judge.restoredAgain() {
+			return
+		}
 		if time.Now().After(end) {
 			w.judge.violation("%s after it was calm: %s", w.patience, lacks)
 			return
