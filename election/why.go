@@ -61,17 +61,10 @@ func (e *Elector) whyOpen(d *profile.Document, role string, open []string) strin
 	for _, n := range profile.SlotNumbers(slots[role]) {
 		switch s := slots[role][n]; {
 		case s.Free() && s.Wanted != "":
-			names = append(names, fmt.Sprintf("slot %s is kept for %s", n, nameOf(d, s.Wanted)))
+			names = append(names, fmt.Sprintf("slot %s is kept for %s", n, d.NameOf(s.Wanted)))
 		case !s.Free():
-			names = append(names, fmt.Sprintf("slot %s is held by %s", n, nameOf(d, s.Holder)))
+			names = append(names, fmt.Sprintf("slot %s is held by %s", n, d.NameOf(s.Holder)))
 		}
 	}
 	return strings.Join(names, ", ")
-}
-
-func nameOf(d *profile.Document, uuid string) string {
-	if r, ok, err := d.Record(uuid); ok && err == nil && r.Name != "" {
-		return r.Name
-	}
-	return uuid
 }

@@ -70,10 +70,18 @@ func (d *Document) FindSlot(word string) (role, number string, err error) {
 	return role, number, nil
 }
 
+// NameOf returns the name of a member, or its UUID where it has none.
+func (d *Document) NameOf(uuid string) string {
+	if r, _, err := d.Record(uuid); err == nil && r.Name != "" {
+		return r.Name
+	}
+	return uuid
+}
+
 // called returns the name and the UUID of a member, for people.
 func (d *Document) called(uuid string) string {
-	if r, _, err := d.Record(uuid); err == nil && r.Name != "" {
-		return fmt.Sprintf("%s (%s)", r.Name, uuid)
+	if name := d.NameOf(uuid); name != uuid {
+		return fmt.Sprintf("%s (%s)", name, uuid)
 	}
 	return uuid
 }

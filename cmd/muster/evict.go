@@ -84,7 +84,7 @@ func aim(d *profile.Document, word string, e *profile.Evict) (said, error) {
 			return said{}, fmt.Errorf("%w: slot %s is free: there is nobody to evict", profile.ErrNotNow, word)
 		} else if ok {
 			e.Member, e.Role, e.Slot = s.Holder, word[:i], word[i+1:]
-			return said{UUID: s.Holder, Name: nameOf(d, s.Holder)}, nil
+			return said{UUID: s.Holder, Name: d.NameOf(s.Holder)}, nil
 		}
 	}
 	member, err := find(d, word)

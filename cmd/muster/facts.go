@@ -33,7 +33,7 @@ func newFacts(a *app) *cobra.Command {
 			}
 			rows := []factsRow{}
 			for _, uuid := range sortedKeys(sheets) {
-				name := nameOf(d, uuid)
+				name := d.NameOf(uuid)
 				if len(args) == 0 || args[0] == name || args[0] == uuid {
 					rows = append(rows, factsRow{Name: name, UUID: uuid, Facts: sheets[uuid]})
 				}

@@ -67,7 +67,7 @@ func eventRows(d *profile.Document, only []string) ([]eventRow, error) {
 	for _, role := range roles {
 		for _, n := range profile.SlotNumbers(slots[role]) {
 			for _, t := range slots[role][n].History {
-				rows = append(rows, eventRow{Role: role, Slot: n, Event: t.Event, Holder: nameOf(d, t.Holder), UUID: t.Holder, Epoch: t.Epoch, At: t.At, Reason: t.Reason})
+				rows = append(rows, eventRow{Role: role, Slot: n, Event: t.Event, Holder: d.NameOf(t.Holder), UUID: t.Holder, Epoch: t.Epoch, At: t.At, Reason: t.Reason})
 			}
 		}
 	}

@@ -63,18 +63,10 @@ func slotRows(d *profile.Document) ([]slotRow, error) {
 func rowOf(d *profile.Document, role, number string, s profile.Slot) slotRow {
 	row := slotRow{Role: role, Slot: number, UUID: s.Holder, Epoch: s.Epoch, TTL: s.TTL}
 	if !s.Free() {
-		row.Holder = nameOf(d, s.Holder)
+		row.Holder = d.NameOf(s.Holder)
 		if last := len(s.History) - 1; last >= 0 && s.History[last].Epoch == s.Epoch {
 			row.Since = s.History[last].At
 		}
 	}
 	return row
-}
-
-// nameOf returns a member's name, or its UUID where it has none.
-func nameOf(d *profile.Document, uuid string) string {
-	if r, ok, err := d.Record(uuid); ok && err == nil && r.Name != "" {
-		return r.Name
-	}
-	return uuid
 }

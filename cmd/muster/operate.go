@@ -103,7 +103,7 @@ type said struct {
 // find returns the member that a word of the command line means.
 func find(d *profile.Document, word string) (said, error) {
 	uuid, err := d.FindMember(word)
-	return said{UUID: uuid, Name: nameOf(d, uuid)}, err
+	return said{UUID: uuid, Name: d.NameOf(uuid)}, err
 }
 
 // notice says something on stderr.

@@ -72,5 +72,5 @@ func holding(d *profile.Document, s profile.Slot) string {
 	if s.Free() {
 		return "is free"
 	}
-	return "is held by " + nameOf(d, s.Holder)
+	return "is held by " + d.NameOf(s.Holder)
 }
