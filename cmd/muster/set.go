@@ -51,11 +51,12 @@ func (a *app) tenure(role string) (profile.Tenure, error) {
 	epoch, err := strconv.ParseInt(a.getenv("MUSTER_EPOCH"), 10, 64)
 	t.Epoch = epoch
 	var faults []error
-	for name, ok := range map[string]bool{
-		"MUSTER_ROLE": t.Role == role, "MUSTER_SLOT": t.Slot != "", "MUSTER_EPOCH": err == nil && epoch > 0, "MUSTER_INSTANCE": t.Instance != "",
-	} {
-		if !ok {
-			faults = append(faults, fmt.Errorf("%s is %q", name, a.getenv(name)))
+	for _, v := range []struct {
+		name string
+		ok   bool
+	}{{"MUSTER_ROLE", t.Role == role}, {"MUSTER_SLOT", t.Slot != ""}, {"MUSTER_EPOCH", err == nil && epoch > 0}, {"MUSTER_INSTANCE", t.Instance != ""}} {
+		if !v.ok {
+			faults = append(faults, fmt.Errorf("%s is %q", v.name, a.getenv(v.name)))
 		}
 	}
 	if len(faults) > 0 {
