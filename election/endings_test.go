@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +83,33 @@ func TestTheEndOfTheContextLeavesSlotsHeldAndReturnsItsCause(t *testing.T) {
 		pass(time.Hour)
 		if diff := cmp.Diff(before, w.slots(profile.Leader)); diff != "" {
 			t.Errorf("slots (-before +after):\n%s", diff)
+		}
+	})
+}
+
+// A leadership ends with the elector: seen in the middle of a look, that must
+// not read as a slot that is not led any more.
+func TestAnEndInTheMiddleOfALookGivesUpNoStickySlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		h := w.host("u00")
+		var ending atomic.Bool
+		h.onNow = func() {
+			if ending.CompareAndSwap(true, false) {
+				h.cancel(errStopped)
+			}
+		}
+		h.joined().run()
+		pass(time.Minute)
+		sent := h.patches()
+		ending.Store(true)
+		w.edit(map[string]any{"more": 1})
+		if err := <-h.done; !errors.Is(err, errStopped) {
+			t.Errorf("Run ended with %v, want %v", err, errStopped)
+		}
+		h.cancel = nil
+		if got := h.patches() - sent; got != 0 {
+			t.Errorf("%d writes at the end, want none", got)
 		}
 	})
 }

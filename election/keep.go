@@ -102,9 +102,11 @@ func (e *Elector) keep(ctx, leading context.Context, role string) (held bool, wa
 	e.note(role, "", 0)
 	event, err := e.mustGiveUp(d, t, l != nil)
 	left := e.rest.until - e.cfg.Clock.Now()
+	over := l != nil && l.ctx.Err() != nil
 	switch {
+	case leading.Err() != nil: // looked at after l: the end of the elector gives up nothing but leases, in leave
 	case err != nil:
-	case event == profile.EventTransferred && left > 0 && l != nil && l.ctx.Err() == nil:
+	case event == profile.EventTransferred && left > 0 && l != nil && !over:
 		return true, left, nil // led until the member that it is wanted for must have seen it
 	case event != "" && t.TTL == "" && e.past(t) > 0 && !e.wasLed(t): // what comes back is told that it must end
 		if wait = e.past(t); l == nil {
@@ -112,7 +114,7 @@ func (e *Elector) keep(ctx, leading context.Context, role string) (held bool, wa
 		}
 	case event != "":
 		wait, err = e.giveUp(ctx, t, l, event)
-	case l != nil && l.ctx.Err() != nil, l == nil && e.wasLed(t):
+	case over, l == nil && e.wasLed(t):
 		wait, err = e.giveUp(ctx, t, l, profile.EventReleased)
 	case l == nil:
 		wait, err = e.resume(ctx, leading, t)

@@ -172,6 +172,7 @@ type host struct {
 	member  *profile.Member
 	elector *election.Elector
 	rate    float64 // of the host's clock; 0 is 1
+	onNow   func()  // called when the elector asks for the time; nil for none
 	// suspended is how long, in nanoseconds, the host was suspended in all.
 	suspended atomic.Int64
 	store     *counting
@@ -274,7 +275,7 @@ func (h *host) compete(ctx context.Context) error {
 	defer cancel(nil)
 	h.elector = election.New(election.Config{
 		Member: h.member, Store: h.store, View: h.view, Machine: h.machine, Marked: h.marked,
-		Clock: h.clock(), Random: h.random, Logger: hclog.New(&hclog.LoggerOptions{Output: &h.log, Level: hclog.Debug}),
+		Clock: asked{h.clock(), h.onNow}, Random: h.random, Logger: hclog.New(&hclog.LoggerOptions{Output: &h.log, Level: hclog.Debug}),
 	})
 	if !h.deaf {
 		watch.Go(func() { profile.Watch{Store: h.store, View: h.view, Pace: h.elector.Pace}.Run(ctx) })
@@ -288,6 +289,19 @@ func (h *host) clock() boottime.Clock {
 		return rated{1, &h.suspended}
 	}
 	return rated{h.rate, &h.suspended}
+}
+
+// asked is a clock that tells when it is asked.
+type asked struct {
+	boottime.Clock
+	now func()
+}
+
+func (a asked) Now() time.Duration {
+	if a.now != nil {
+		a.now()
+	}
+	return a.Clock.Now()
 }
 
 // rated is a clock of the bubble that runs at its own rate, and in suspend,
