@@ -37,7 +37,7 @@ type plan struct {
 	Args   []string      // of the command; Args[0] "tree" is a tree of ours
 	Term   time.Duration // from the start on; 0 for no deadlines
 	Kill   time.Duration
-	Extend bool // put the deadlines off as long as the guard answers
+	Extend bool // begin without deadlines, and put them off as long as the guard answers
 	Conn   bool // file 3 is the connection
 }
 
@@ -56,6 +56,9 @@ func lead() {
 	cfg := guard.Config{Path: p.Args[0], Args: p.Args, Env: os.Environ(), Deadlines: p.deadlines(), LastWords: "done\n"}
 	if p.Args[0] == "tree" {
 		cfg.Path = "/proc/self/exe"
+	}
+	if p.Extend {
+		cfg.Deadlines = guard.Deadlines{}
 	}
 	if p.Conn {
 		syscall.CloseOnExec(3)
@@ -99,6 +102,9 @@ func (p plan) extend(child *guard.Child) time.Duration {
 		cancel()
 		if err != nil {
 			return held
+		}
+		if held == 0 {
+			tick("limited")
 		}
 		held = d.Kill
 		time.Sleep(p.Term / 5)
