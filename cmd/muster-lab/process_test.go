@@ -118,6 +118,16 @@ func (p *program) children() []string {
 	return found
 }
 
+// leavesNothing wants nothing left of a demo that has ended. What it killed has
+// a moment to go.
+func (p *program) leavesNothing(t *testing.T) {
+	t.Helper()
+	if dirs := p.demoDirs(t); len(dirs) > 0 {
+		t.Errorf("left behind: %q", dirs)
+	}
+	until(t, "the children are gone", func() bool { return len(p.children()) == 0 })
+}
+
 func TestDemoPrintsItsResultAsJSONAndProgressAsLines(t *testing.T) {
 	p := start(t, "demo", "--members", "2", "--leaders", "1", "-o", "json")
 	if code := p.exit(t); code != 0 {
@@ -151,9 +161,7 @@ func TestDemoPrintsItsResultAsJSONAndProgressAsLines(t *testing.T) {
 			t.Errorf("no line, or more than one, says %q:\n%s", line, &p.err)
 		}
 	}
-	if dirs := p.demoDirs(t); len(dirs) > 0 {
-		t.Errorf("left behind: %q", dirs)
-	}
+	p.leavesNothing(t)
 }
 
 func TestDemoWithAFailedWorkflowEndsWithEight(t *testing.T) {
@@ -200,9 +208,7 @@ func TestKeptDemoCanBeLookedAtAsItSaysUntilItIsInterrupted(t *testing.T) {
 	if code := p.exit(t); code != 0 {
 		t.Errorf("exit code %d, want 0:\n%s", code, &p.err)
 	}
-	if left := append(p.demoDirs(t), p.children()...); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
+	p.leavesNothing(t)
 }
 
 func TestSignalInTheMiddleTakesTheDemoDown(t *testing.T) {
@@ -216,9 +222,7 @@ func TestSignalInTheMiddleTakesTheDemoDown(t *testing.T) {
 		if want := "muster-lab: demo: ended early: " + s.String() + " signal received\n"; !strings.HasSuffix(p.err.String(), want) {
 			t.Errorf("%v: got\n%s\nwant %s", s, &p.err, want)
 		}
-		if left := append(p.demoDirs(t), p.children()...); len(left) > 0 {
-			t.Errorf("%v: left behind: %q", s, left)
-		}
+		p.leavesNothing(t)
 	}
 }
 
