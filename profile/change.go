@@ -3,6 +3,7 @@ package profile
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -96,6 +97,12 @@ func (c *Change) Ops() ([]Op, error) {
 		return nil, c.err
 	}
 	return append(append(make([]Op, 0, len(c.tests)+len(c.sets)), c.tests...), c.sets...), nil
+}
+
+// testsAll reports whether the change depends on the whole profile, beside
+// which no other test can make a difference.
+func (c *Change) testsAll() bool {
+	return slices.ContainsFunc(c.tests, func(op Op) bool { return op.Path == "" })
 }
 
 func (c *Change) fail(err error) {

@@ -66,7 +66,9 @@ func (o *Operator) attempt(ctx context.Context, d *Document, plan Plan, sent map
 		if ops, err = d.Ops(); err != nil {
 			return d, err
 		}
-		change.TestAsRead(d, At(ParamOps, "n"))
+		if !change.testsAll() {
+			change.TestAsRead(d, At(ParamOps, "n"))
+		}
 		change.Set(At(ParamOps, "n"), ops.N+1)
 		change.Set(At(ParamOps, "write"), id)
 	}
