@@ -1,0 +1,267 @@
+package mutation
+
+import (
+	"context"
+	"slices"
+
+	"muster/profile"
+)
+
+// operators are the senders of operators' verbs.
+func operators() []sender {
+	return []sender{
+		seed(), mend(), round(), roundForced(), transfer(), evict(), evictSlot(), evictForced(), allow(),
+		forget(), forgetUnplanted(), replace(), pause(), scale(), scaleDB(),
+	}
+}
+
+// verb is the sender of an operator's plan: u1 holds leader/1.
+func verb(patch, when string, given func(*world), plan profile.Plan, cases ...scenario) sender {
+	return sender{
+		patch: patch, when: when, by: "profile.(*Operator).Write",
+		given: func(w *world) {
+			w.members()
+			w.hosts["u1"].claims("leader", "1", "")
+			if given != nil {
+				given(w)
+			}
+		},
+		send: func(ctx context.Context, w *world) {
+			profile.NewOperator(w.way()).Write(ctx, plan)
+		},
+		cases: cases,
+	}
+}
+
+// twice has leader/1 change hands and come back to u1, in a later tenure.
+func twice(w *world) {
+	for _, uuid := range []string{"u3", "u1"} {
+		w.hosts[w.slot("leader", "1").Holder].resigns("leader")
+		w.hosts[uuid].claims("leader", "1", "")
+	}
+}
+
+func transfer() sender {
+	wanted := slotAt("leader", "1", "wanted")
+	inVain := changed(wanted, "leader/1 is to be freed for u2, which may not claim it")
+	return verb("transfer", "", func(w *world) {
+		w.put(profile.At(profile.ParamSlots, "leader", "2"), profile.Slot{History: []profile.Transition{}})
+		w.put(profile.At(profile.ParamLeaderCount), 2)
+		w.put(profile.At(profile.ParamRoles, "leader"), profile.RoleOptions{Priority: map[string]int{"u2": 100}})
+	}, profile.Transfer{Role: "leader", Slot: "1", To: "u2"}.Plan,
+		late(portal(pathHolder, slotAt("leader", "1", "holder"), "u9", "leader/1 is given to u9",
+			changed(wanted, "u9 is told to hand over a slot that was to be had from u1"))),
+		late(portal(pathInstance, slotAt("leader", "1", "instance"), "i9", "leader/1 is given to instance i9",
+			changed(wanted, "instance i9 is told to hand over a slot that was to be had from another"))),
+		late(scenario{path: pathEpoch, meanwhile: "u1 resigns leader/1 to u3, and u3 back to u1", do: twice,
+			wrong: changed(wanted, "u1 is told to hand over in a tenure that the operator knows nothing of")}),
+		late(portal(pathWanted, wanted, "u3", "leader/1 is asked for u3",
+			changed(wanted, "what was asked for u3 is forgotten"))),
+		portal(profile.ParamLeaderCount, profile.At(profile.ParamLeaderCount), 0, "role leader is scaled to 0", inVain),
+		portal(profile.ParamPaused, profile.At(profile.ParamPaused), true, "claims are paused", inVain),
+		scenario{path: pathSeq, meanwhile: "u2 claims leader/2", do: func(w *world) {
+			w.hosts["u2"].claims("leader", "2", "")
+		}, wrong: inVain},
+		portal(pathBar, recordAt("u2", "barred", "leader"), "disk fails", "u2 is barred from role leader", inVain),
+		portal(profile.ParamRoles+" * priority *", profile.At(profile.ParamRoles, "leader", "priority", "u2"), 0, "u2 gets priority 0", inVain),
+		overtaken("the transfer"),
+	)
+}
+
+func evict() sender {
+	return verb("eviction", "from all that a member holds", nil, profile.Evict{Member: "u1", Reason: "disk fails"}.Plan,
+		scenario{path: pathSeq, meanwhile: "u1 claims db/1", do: func(w *world) {
+			w.hosts["u1"].claims("db", "1", "")
+		}, wrong: func(w *world) string {
+			if r, _, _ := w.Document().Record("u1"); r.Barred["leader"] != "" && r.Barred["db"] == "" && w.slot("db", "1").Holder == "u1" {
+				return "u1 is evicted from all that it holds, and keeps db/1"
+			}
+			return ""
+		}},
+		overtaken("the eviction"),
+	)
+}
+
+func evictSlot() sender {
+	wanted := slotAt("leader", "1", "wanted")
+	return verb("eviction", "from one slot", nil, profile.Evict{Member: "u1", Role: "leader", Slot: "1", Reason: "disk fails"}.Plan,
+		portal(pathHolder, slotAt("leader", "1", "holder"), "u9", "leader/1 is given to u9",
+			changed(wanted, "u9, the next holder, is evicted")),
+		late(portal(pathInstance, slotAt("leader", "1", "instance"), "i9", "leader/1 is given to instance i9",
+			changed(wanted, "instance i9, the next holder, is evicted"))),
+		late(scenario{path: pathEpoch, meanwhile: "u1 resigns leader/1 to u3, and u3 back to u1", do: twice,
+			wrong: changed(wanted, "u1 is evicted from a tenure that the operator knows nothing of")}),
+		portal(pathWanted, wanted, "u3", "leader/1 is asked for u3",
+			changed(wanted, "what was asked for u3 is forgotten: anybody gets the slot")),
+	)
+}
+
+// first is the scenario in which u3 is listed before the entry of u1.
+func first() scenario {
+	return portal(pathEntry, profile.At(profile.ParamLeaders), []any{"u3", "u1"}, "u3 is listed before u1",
+		unlisted("u3", "the entry of u3 is taken off the list"))
+}
+
+func listed(w *world) { w.put(profile.At(profile.ParamLeaders), []any{"u1"}) }
+
+func evictForced() sender {
+	return verb("eviction", "by force", listed, profile.Evict{Member: "u1", Reason: "disk fails", Force: true}.Plan, first())
+}
+
+func allow() sender {
+	bar := recordAt("u3", "barred", "db")
+	return verb("allowance", "", func(w *world) { w.put(bar, "disk fails") }, profile.Allow{Member: "u3", Role: "db"}.Plan,
+		late(portal(pathBar, bar, "its rack burns", "u3 is barred for another reason",
+			changed(bar, "the bar is lifted that was set for the other reason"))),
+		overtaken("the allowance"),
+	)
+}
+
+// departs are the scenarios of what takes u1 out of the cluster.
+func departs(what string) []scenario {
+	freed := func(whose string) func(*world) string {
+		return changed(slotAt("leader", "1", "holder"), "leader/1 is freed under "+whose)
+	}
+	return []scenario{
+		portal(profile.ParamExpected, profile.At(profile.ParamExpected, "members"), []string{"u1", "u2", "u3", "u5"}, "u5 is added to the expected members",
+			func(w *world) string {
+				if e, _ := w.Document().Expected(); !slices.Contains(e.Members, "u5") {
+					return "nobody waits for u5 any more"
+				}
+				return ""
+			}),
+		portal(pathHolder, slotAt("leader", "1", "holder"), "u9", "leader/1 is given to u9", freed("u9")),
+		late(portal(pathInstance, slotAt("leader", "1", "instance"), "i9", "leader/1 is given to instance i9", freed("instance i9"))),
+		late(portal(pathEpoch, slotAt("leader", "1", "epoch"), far, "the epoch of leader/1 is raised: another tenure", freed("a tenure that the operator knows nothing of"))),
+		portal(pathWanted, slotAt("leader", "2", "wanted"), "u3", "leader/2 is asked for u3, and no longer for u1",
+			changed(slotAt("leader", "2", "wanted"), "what was asked for u3 is forgotten")),
+		first(),
+		{path: pathSeq, meanwhile: "u1 claims db/1", do: func(w *world) {
+			w.hosts["u1"].claims("db", "1", "")
+		}, wrong: func(w *world) string {
+			if r, _, _ := w.Document().Record("u1"); !r.Joined() && w.slot("db", "1").Holder == "u1" {
+				return "u1 is gone, and holds db/1 for ever"
+			}
+			return ""
+		}},
+		overtaken(what),
+	}
+}
+
+// settled is what a departure finds: u1 is listed, and wanted for leader/2.
+func settled(w *world) {
+	listed(w)
+	w.put(profile.At(profile.ParamSlots, "leader", "2"), profile.Slot{Wanted: "u1", History: []profile.Transition{}})
+	w.put(profile.At(profile.ParamLeaderCount), 2)
+	w.put(profile.At(profile.ParamRoles, "leader"), profile.RoleOptions{Priority: map[string]int{"u1": 7}})
+}
+
+func forget() sender {
+	return verb("forgetting", "", settled, profile.Forget{Member: "u1", Force: true}.Plan, departs("the forgetting")...)
+}
+
+func forgetUnplanted() sender {
+	s := verb("forgetting", "of a member whose record is gone", nil, profile.Forget{Member: "u1"}.Plan,
+		late(scenario{path: profile.ParamJoins, meanwhile: "u1 joins, as one that has no record", do: func(w *world) {
+			w.machine("u1").join()
+		}, wrong: changed(recordAt("u1", "instance"), "the record of u1, which is there, is planted over")}),
+	)
+	s.given = func(w *world) { w.put(recordAt("u1"), nil) }
+	return s
+}
+
+func replace() sender {
+	priority := profile.At(profile.ParamRoles, "leader", "priority", "u1")
+	return verb("replacement", "", settled, profile.Replace{Old: "u1", New: "u4", Force: true}.Plan, append(departs("the replacement"),
+		scenario{path: profile.ParamJoins, meanwhile: "u4 joins, as one that is not listed", do: func(w *world) {
+			w.machine("u4").join()
+		}, wrong: changed(recordAt("u4", "instance"), "the record of u4, which is there, is planted over")},
+		portal(profile.ParamRoles+" * priority *", priority, 9, "u1 gets priority 9 in the place of 7",
+			func(w *world) string {
+				if number(w.Document(), profile.At(profile.ParamRoles, "leader", "priority", "u4")) == 7 {
+					return "u4 gets the priority 7, which was changed"
+				}
+				return ""
+			}),
+	)...)
+}
+
+func pause() sender {
+	paused := profile.At(profile.ParamPaused)
+	return verb("pause", "", nil, profile.Pause(true),
+		portal(profile.ParamPaused, paused, "until Tuesday", "somebody writes there until when claims are paused",
+			changed(paused, "what was written there is lost")),
+		late(scenario{path: profile.ParamOps + " n", meanwhile: "another operator pauses claims and resumes them", do: func(w *world) {
+			w.verb(profile.Pause(true))
+			w.verb(profile.Pause(false))
+		}, wrong: changed(paused, "claims are paused, and the last word was to resume them")}),
+	)
+}
+
+func scale() sender {
+	count := profile.At(profile.ParamLeaderCount)
+	return verb("scaling", "", nil, profile.Scale{Role: "leader", Slots: 2}.Plan,
+		late(portal(profile.ParamLeaderCount, count, 3, "role leader is scaled to 3", changed(count, "what was asked for there is lost"))),
+		scenario{path: pathSlots, meanwhile: "in the portal role leader is scaled to 2; u2 claims leader/2; then it is scaled back to 1", do: func(w *world) {
+			w.put(profile.At(profile.ParamSlots, "leader", "2"), profile.Slot{History: []profile.Transition{}})
+			w.put(count, 2)
+			w.hosts["u2"].claims("leader", "2", "")
+			w.put(count, 1)
+		}, wrong: changed(slotAt("leader", "2", "holder"), "leader/2 is planted over, and u2 loses it before it has ended")},
+		overtaken("the scaling"),
+	)
+}
+
+func scaleDB() sender {
+	count := profile.At(profile.ParamRoles, "db", "slots")
+	return verb("scaling", "of a role other than leader", nil, profile.Scale{Role: "db", Slots: 2}.Plan,
+		late(portal(pathCount, count, 3, "role db is scaled to 3", changed(count, "what was asked for there is lost"))))
+}
+
+func round() sender {
+	return verb("round", "", func(w *world) {
+		w.put(barrierAt("verdict"), profile.VerdictComplete)
+	}, profile.RoundSpec{After: 1}.Plan,
+		portal(profile.ParamRound, profile.At(profile.ParamRound, "n"), 5, "the round is set to 5",
+			falls(profile.At(profile.ParamRound, "n"), "the round falls")),
+		portal(profile.ParamExpected+" version", profile.At(profile.ParamExpected, "version"), 9, "the expected members are changed, in version 9",
+			falls(profile.At(profile.ParamExpected, "version"), "the version of the expected members falls")),
+		overtaken("the round"),
+	)
+}
+
+func roundForced() sender {
+	return verb("round", "by force", nil, profile.RoundSpec{After: 1, Force: true}.Plan,
+		scenario{path: profile.ParamBarriers + " complete * verdict", meanwhile: "all complete, and u1 records the verdict", do: func(w *world) {
+			for _, uuid := range []string{"u3", "u2", "u1"} {
+				w.hosts[uuid].reports(profile.Running)
+				w.hosts[uuid].reports(profile.Complete)
+			}
+		}, wrong: changed(barrierAt("verdict"), "round 1, which is complete, is superseded")},
+	)
+}
+
+// unseeded is the sender of a seed into a profile as given makes it.
+func unseeded(when string, given func(*world), cases ...scenario) sender {
+	plan := profile.Seed{Profile: cluster, Members: []string{"u1", "u2", "u3"}, Leaders: 1}.Plan
+	s := verb("seed", when, nil, plan, cases...)
+	s.given = given
+	return s
+}
+
+func seed() sender {
+	const all = "(the whole profile)"
+	return unseeded("", func(w *world) { w.Replace(profile.Params{}) },
+		scenario{path: all, meanwhile: "another operator seeds, and u1 joins", do: func(w *world) {
+			w.verb(profile.Seed{Profile: cluster, Members: []string{"u1"}, Leaders: 1}.Plan)
+			w.machine("u1").join()
+		}, wrong: changed(recordAt("u1", "instance"), "all is planted over, and u1 is forgotten")},
+	)
+}
+
+func mend() sender {
+	budget := profile.At(profile.ParamFactsBudget)
+	return unseeded("of what an earlier one lacks", func(w *world) { w.put(budget, nil) },
+		portal("(the whole profile)", budget, 512, "what lacks is put there",
+			changed(budget, "what was put there is lost")))
+}
