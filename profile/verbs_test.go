@@ -1,7 +1,6 @@
 package profile_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -105,90 +104,26 @@ func (w *world) refuses(want error, text string, plan profile.Plan) {
 	}
 }
 
-// verbs are the changes of operators, each with the leaves that it depends on
-// and what somebody else may have made of them.
-func verbs() map[string]struct {
-	plan profile.Plan
-	on   map[profile.Pointer]any
-} {
-	slot := func(role, n string, more map[profile.Pointer]any) map[profile.Pointer]any {
-		for leaf, v := range map[string]any{"holder": "u9", "instance": "i9", "epoch": 99, "wanted": "u9"} {
-			more[profile.At(profile.ParamSlots, role, n, leaf)] = v
-		}
-		return more
-	}
-	seq := func(uuid string) profile.Pointer { return profile.At(profile.ParamMembers, uuid, "seq") }
-	return map[string]struct {
-		plan profile.Plan
-		on   map[profile.Pointer]any
-	}{
-		"transfer": {profile.Transfer{Role: profile.Leader, Slot: "1", To: "u2"}.Plan, slot(profile.Leader, "1", map[profile.Pointer]any{
-			seq("u2"): 99, profile.At(profile.ParamPaused): true, profile.At(profile.ParamLeaderCount): 0,
-			profile.At(profile.ParamMembers, "u2", "barred", profile.Leader): "out",
-			profile.At(profile.ParamRoles, profile.Leader, "priority", "u2"): 0,
-		})},
-		"evict a member": {profile.Evict{Member: "u1", Reason: "r"}.Plan, slot("db", "1", slot(profile.Leader, "1", map[profile.Pointer]any{seq("u1"): 99}))},
-		"evict a slot":   {profile.Evict{Member: "u1", Role: "db", Slot: "1", Reason: "r"}.Plan, slot("db", "1", map[profile.Pointer]any{})},
-		"evict by force": {profile.Evict{Member: "u1", Reason: "r", Force: true}.Plan, slot("db", "1", slot(profile.Leader, "1", map[profile.Pointer]any{
-			seq("u1"): 99, profile.At(profile.ParamLeaders): []string{"u1", "u2"},
-		}))},
-		"allow": {profile.Allow{Member: "u3", Role: "db"}.Plan, map[profile.Pointer]any{
-			profile.At(profile.ParamMembers, "u3", "barred", "db"): "for another reason",
-		}},
-		"forget": {profile.Forget{Member: "u1", Force: true}.Plan, slot("db", "1", slot(profile.Leader, "1", slot(profile.Leader, "2", map[profile.Pointer]any{
-			seq("u1"): 99, profile.At(profile.ParamExpected, "version"): 99, profile.At(profile.ParamLeaders): []string{"u1", "u2"},
-		})))},
-		"replace": {profile.Replace{Old: "u1", New: "u4", Force: true}.Plan, slot("db", "1", slot(profile.Leader, "1", map[profile.Pointer]any{
-			seq("u1"): 99, profile.At(profile.ParamExpected, "version"): 99, profile.At(profile.ParamJoins): 99,
-			profile.At(profile.ParamRoles, "db", "priority", "u1"): 9,
-		}))},
-		"pause":  {profile.Pause(true), map[profile.Pointer]any{profile.At(profile.ParamPaused): json.RawMessage(`"by hand"`)}},
-		"grow":   {profile.Scale{Role: profile.Leader, Slots: 5}.Plan, map[profile.Pointer]any{profile.At(profile.ParamLeaderCount): 9, profile.At(profile.ParamSlots, profile.Leader, "3"): profile.Slot{Holder: "u9"}}},
-		"shrink": {profile.Scale{Role: "db", Slots: 0}.Plan, map[profile.Pointer]any{profile.At(profile.ParamRoles, "db", "slots"): 9}},
-	}
-}
-
-// A request of an operator who has given up may still arrive. It must not land
-// on a state that it was not decided on.
-func TestALateVerbDoesNotLandOnAnotherState(t *testing.T) {
-	for name, verb := range verbs() {
-		edits := map[profile.Pointer]any{"": nil}
-		for p, v := range verb.on {
-			edits[p] = v
-		}
-		for p, v := range edits {
-			t.Run(name+string(p), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					w, _ := lived(t)
-					w.put(profile.At(profile.ParamLeaders), []any{"u0", "u1"})
-					o, s := w.operator(memory.Fault{Delay: time.Hour})
-					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-					defer cancel()
-					if _, err := o.Write(ctx, verb.plan); !errors.Is(err, profile.ErrUnknownOutcome) {
-						t.Fatalf("error %v, want %v", err, profile.ErrUnknownOutcome)
-					}
-					if p != "" {
-						w.put(p, v)
-					}
-					before := w.Document().Params
-					s.Settle()
-					landed := w.ops().N > 0
-					if landed != (p == "") {
-						t.Errorf("landed: %v", landed)
-					}
-					if diff := cmp.Diff(before, w.Document().Params); !landed && diff != "" {
-						t.Errorf("changed (-before +after):\n%s", diff)
-					}
-				})
-			})
-		}
+// verbs are the changes of operators.
+func verbs() map[string]profile.Plan {
+	return map[string]profile.Plan{
+		"transfer":       profile.Transfer{Role: profile.Leader, Slot: "1", To: "u2"}.Plan,
+		"evict a member": profile.Evict{Member: "u1", Reason: "r"}.Plan,
+		"evict a slot":   profile.Evict{Member: "u1", Role: "db", Slot: "1", Reason: "r"}.Plan,
+		"evict by force": profile.Evict{Member: "u1", Reason: "r", Force: true}.Plan,
+		"allow":          profile.Allow{Member: "u3", Role: "db"}.Plan,
+		"forget":         profile.Forget{Member: "u1", Force: true}.Plan,
+		"replace":        profile.Replace{Old: "u1", New: "u4", Force: true}.Plan,
+		"pause":          profile.Pause(true),
+		"grow":           profile.Scale{Role: profile.Leader, Slots: 5}.Plan,
+		"shrink":         profile.Scale{Role: "db", Slots: 0}.Plan,
 	}
 }
 
 // Whatever is lost, a verb is carried out once; carried out again, it finds its
 // work done; and what it does not know it leaves alone.
 func TestAVerbIsCarriedOutOnceAndLeavesAloneWhatItDoesNotKnow(t *testing.T) {
-	for name, verb := range verbs() {
+	for name, plan := range verbs() {
 		for how, fault := range map[string]memory.Fault{
 			"nothing lost": {}, "reply lost": {LoseReply: true}, "request lost": {LoseRequest: true}, "late": {Delay: memory.Timeout + 5*time.Second},
 		} {
@@ -196,7 +131,7 @@ func TestAVerbIsCarriedOutOnceAndLeavesAloneWhatItDoesNotKnow(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w, _ := lived(t)
 					o, s := w.operator(fault)
-					if _, err := o.Write(t.Context(), verb.plan); err != nil {
+					if _, err := o.Write(t.Context(), plan); err != nil {
 						t.Fatal(err)
 					}
 					s.Settle()
@@ -204,7 +139,7 @@ func TestAVerbIsCarriedOutOnceAndLeavesAloneWhatItDoesNotKnow(t *testing.T) {
 					if w.ops().N != 1 {
 						t.Errorf("%d writes, want one", w.ops().N)
 					}
-					w.does(verb.plan)
+					w.does(plan)
 					if diff := cmp.Diff(first, w.Document().Params); diff != "" {
 						t.Errorf("carried out again (-first +second):\n%s", diff)
 					}
