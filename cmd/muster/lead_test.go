@@ -64,7 +64,7 @@ as operator
 call 0 seed --leaders 0
 as n1
 AGENT
-start lead1 lead db --ttl 3s -- stubborn tree one.log
+start lead1 lead db --ttl 6s -- stubborn tree one.log
 await one.log '^leaf (\d+) .*\n(.*\n)*leaf'
 as n2
 start agent2 agent
@@ -120,7 +120,7 @@ call 0 seed --leaders 0
 as n1
 start agent agent
 await agent.err 'joined'
-start lease lead lease --ttl 4s -- sh -c 'echo >lease.up; sleep 5; exit 6'
+start lease lead lease --ttl 12s -- sh -c 'echo >lease.up; sleep 10; exit 6'
 start sticky lead sticky --slots 1 -- sh -c 'echo >sticky.up; until [ -e now ]; do sleep 0.05; done; exit 7'
 await lease.up ''
 await sticky.up ''
