@@ -263,10 +263,12 @@ func newWay(t *testing.T, to string) *way {
 
 func (w *way) open() {
 	w.t.Helper()
-	l, err := net.Listen("tcp", w.address)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	var l net.Listener
+	eventually(w.t, w.address+" is free", func() bool { // somebody's connection may have it as its own meanwhile
+		var err error
+		l, err = net.Listen("tcp", w.address)
+		return err == nil
+	})
 	w.listener, w.address, w.shut = l, l.Addr().String(), false
 	w.wg.Go(func() {
 		for {

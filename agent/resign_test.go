@@ -1,9 +1,12 @@
 package agent_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"muster/election"
 	"muster/internal/boottime"
 	"muster/profile"
 )
@@ -29,15 +32,7 @@ func TestAnotherMemberHoldsTheSlotSoonAfterItsHolderResigned(t *testing.T) {
 		took := map[string]times{}
 		for range proof(3, 20) {
 			for _, role := range []string{placed, leased} {
-				held := c.ledger.await(t, role, "somebody holds the slot", func(held map[string]string) bool { return len(held) == 1 })
-				holder := c.fellow(held["1"])
-				if _, err := holder.peer.Elector.Await(t.Context(), role); err != nil {
-					t.Fatal(err)
-				}
-				begun := boottime.Now()
-				if _, err := holder.peer.Elector.Resign(t.Context(), role); err != nil {
-					t.Fatalf("%s: %v", role, err)
-				}
+				holder, begun := c.resignHolder(role)
 				c.ledger.await(t, role, "somebody else holds the slot", func(held map[string]string) bool {
 					return held["1"] != "" && held["1"] != holder.uuid
 				})
@@ -53,4 +48,29 @@ func TestAnotherMemberHoldsTheSlotSoonAfterItsHolderResigned(t *testing.T) {
 			}
 		}
 	})
+}
+
+// resignHolder makes the holder of the role's only slot resign, and returns who
+// that was and when it was told to.
+func (c *crowd) resignHolder(role string) (holder *fellow, told time.Duration) {
+	c.t.Helper()
+	for range 60 {
+		held := c.ledger.await(c.t, role, "somebody holds the slot", func(held map[string]string) bool { return len(held) == 1 })
+		holder = c.fellow(held["1"])
+		ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+		_, err := holder.peer.Elector.Await(ctx, role)
+		cancel()
+		if err != nil {
+			continue // where the host stalls a lease may be lost at any moment
+		}
+		told = boottime.Now()
+		switch _, err := holder.peer.Elector.Resign(c.t.Context(), role); {
+		case err == nil:
+			return holder, told
+		case !errors.Is(err, election.ErrNoSlot):
+			c.t.Fatalf("%s: %v", role, err)
+		}
+	}
+	c.t.Fatalf("%s: nobody leads for long enough to resign", role)
+	panic("unreachable")
 }
