@@ -1,6 +1,8 @@
 package mutation
 
 import (
+	"context"
+
 	"muster/profile"
 )
 
@@ -107,7 +109,16 @@ func enlist() sender {
 				}
 				return ""
 			}),
-		goesOn(),
+		scenario{path: pathSeq, meanwhile: "u1 starts anew, and enlists itself", do: func(w *world) {
+			ctx, cancel := context.WithTimeout(w.t.Context(), lookFor)
+			defer cancel()
+			w.hosts["u1"].restart().elector().Run(ctx)
+		}, wrong: func(w *world) string {
+			if entries, _ := listedIn(w.Document()); len(entries) > 1 {
+				return "u1 is listed twice"
+			}
+			return ""
+		}},
 	)
 }
 

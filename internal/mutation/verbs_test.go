@@ -11,7 +11,7 @@ import (
 func operators() []sender {
 	return []sender{
 		seed(), mend(), round(), roundForced(), transfer(), evict(), evictSlot(), evictForced(), allow(),
-		forget(), forgetUnplanted(), replace(), pause(), scale(), scaleDB(),
+		forget(), forgetUnplanted(), replace(), pause(), scale(), scaleDown(), scaleDB(),
 	}
 }
 
@@ -64,7 +64,10 @@ func transfer() sender {
 		}, wrong: inVain},
 		portal(pathBar, recordAt("u2", "barred", "leader"), "disk fails", "u2 is barred from role leader", inVain),
 		portal(profile.ParamRoles+" * priority *", profile.At(profile.ParamRoles, "leader", "priority", "u2"), 0, "u2 gets priority 0", inVain),
-		overtaken("the transfer"),
+		late(scenario{path: pathOps, meanwhile: "another operator asks for the same, which is called off in the portal", do: func(w *world) {
+			w.verb(profile.Transfer{Role: "leader", Slot: "1", To: "u2"}.Plan)
+			w.put(wanted, "")
+		}, wrong: changed(wanted, "what was called off is asked for again")}),
 	)
 }
 
@@ -78,7 +81,11 @@ func evict() sender {
 			}
 			return ""
 		}},
-		overtaken("the eviction"),
+		late(scenario{path: pathOps, meanwhile: "another operator evicts u1 and allows it again; in the portal what it was told is called off", do: func(w *world) {
+			w.verb(profile.Evict{Member: "u1", Reason: "disk fails"}.Plan)
+			w.verb(profile.Allow{Member: "u1", Role: "leader"}.Plan)
+			w.put(slotAt("leader", "1", "wanted"), "")
+		}, wrong: changed(recordAt("u1", "barred", "leader"), "u1 is evicted again, though it was allowed since")}),
 	)
 }
 
@@ -113,12 +120,16 @@ func allow() sender {
 	return verb("allowance", "", func(w *world) { w.put(bar, "disk fails") }, profile.Allow{Member: "u3", Role: "db"}.Plan,
 		late(portal(pathBar, bar, "its rack burns", "u3 is barred for another reason",
 			changed(bar, "the bar is lifted that was set for the other reason"))),
-		overtaken("the allowance"),
+		late(scenario{path: pathOps, meanwhile: "another operator allows u3, and evicts it from db/1, which it claimed, again", do: func(w *world) {
+			w.verb(profile.Allow{Member: "u3", Role: "db"}.Plan)
+			w.hosts["u3"].claims("db", "1", "")
+			w.verb(profile.Evict{Member: "u3", Reason: "disk fails"}.Plan)
+		}, wrong: changed(bar, "the second eviction is undone by the first allowance")}),
 	)
 }
 
 // departs are the scenarios of what takes u1 out of the cluster.
-func departs(what string) []scenario {
+func departs() []scenario {
 	freed := func(whose string) func(*world) string {
 		return changed(slotAt("leader", "1", "holder"), "leader/1 is freed under "+whose)
 	}
@@ -144,7 +155,14 @@ func departs(what string) []scenario {
 			}
 			return ""
 		}},
-		overtaken(what),
+		{path: pathOps, meanwhile: "another operator transfers db/1 to u1", do: func(w *world) {
+			w.verb(profile.Transfer{Role: "db", Slot: "1", To: "u1"}.Plan)
+		}, wrong: func(w *world) string {
+			if r, _, _ := w.Document().Record("u1"); !r.Joined() && w.slot("db", "1").Wanted == "u1" {
+				return "u1 is gone, and db/1 is kept for it"
+			}
+			return ""
+		}},
 	}
 }
 
@@ -157,7 +175,7 @@ func settled(w *world) {
 }
 
 func forget() sender {
-	return verb("forgetting", "", settled, profile.Forget{Member: "u1", Force: true}.Plan, departs("the forgetting")...)
+	return verb("forgetting", "", settled, profile.Forget{Member: "u1", Force: true}.Plan, departs()...)
 }
 
 func forgetUnplanted() sender {
@@ -172,7 +190,7 @@ func forgetUnplanted() sender {
 
 func replace() sender {
 	priority := profile.At(profile.ParamRoles, "leader", "priority", "u1")
-	return verb("replacement", "", settled, profile.Replace{Old: "u1", New: "u4", Force: true}.Plan, append(departs("the replacement"),
+	return verb("replacement", "", settled, profile.Replace{Old: "u1", New: "u4", Force: true}.Plan, append(departs(),
 		scenario{path: profile.ParamJoins, meanwhile: "u4 joins, as one that is not listed", do: func(w *world) {
 			w.machine("u4").join()
 		}, wrong: changed(recordAt("u4", "instance"), "the record of u4, which is there, is planted over")},
@@ -191,7 +209,7 @@ func pause() sender {
 	return verb("pause", "", nil, profile.Pause(true),
 		portal(profile.ParamPaused, paused, "until Tuesday", "somebody writes there until when claims are paused",
 			changed(paused, "what was written there is lost")),
-		late(scenario{path: profile.ParamOps + " n", meanwhile: "another operator pauses claims and resumes them", do: func(w *world) {
+		late(scenario{path: pathOps, meanwhile: "another operator pauses claims and resumes them", do: func(w *world) {
 			w.verb(profile.Pause(true))
 			w.verb(profile.Pause(false))
 		}, wrong: changed(paused, "claims are paused, and the last word was to resume them")}),
@@ -208,8 +226,16 @@ func scale() sender {
 			w.hosts["u2"].claims("leader", "2", "")
 			w.put(count, 1)
 		}, wrong: changed(slotAt("leader", "2", "holder"), "leader/2 is planted over, and u2 loses it before it has ended")},
-		overtaken("the scaling"),
 	)
+}
+
+func scaleDown() sender {
+	count := profile.At(profile.ParamLeaderCount)
+	return verb("scaling", "down", nil, profile.Scale{Role: "leader", Slots: 0}.Plan,
+		late(scenario{path: pathOps, meanwhile: "another operator scales to 0, and then back to 1", do: func(w *world) {
+			w.verb(profile.Scale{Role: "leader", Slots: 0}.Plan)
+			w.verb(profile.Scale{Role: "leader", Slots: 1}.Plan)
+		}, wrong: changed(count, "u1 has to give up leader/1, and the last word was that it stays")}))
 }
 
 func scaleDB() sender {
@@ -226,7 +252,10 @@ func round() sender {
 			falls(profile.At(profile.ParamRound, "n"), "the round falls")),
 		portal(profile.ParamExpected+" version", profile.At(profile.ParamExpected, "version"), 9, "the expected members are changed, in version 9",
 			falls(profile.At(profile.ParamExpected, "version"), "the version of the expected members falls")),
-		overtaken("the round"),
+		scenario{path: pathOps, meanwhile: "another operator pauses claims and resumes them", do: func(w *world) {
+			w.verb(profile.Pause(true))
+			w.verb(profile.Pause(false))
+		}, wrong: falls(profile.At(profile.ParamOps, "n"), "the round is opened after later requests: the operators' sequence falls")},
 	)
 }
 

@@ -62,15 +62,6 @@ func late(s scenario) scenario {
 	return s
 }
 
-// overtaken is the scenario in which a later operator's requests come first.
-func overtaken(what string) scenario {
-	return scenario{
-		path: profile.ParamOps + " n", meanwhile: "another operator pauses claims and resumes them",
-		do:    func(w *world) { w.verb(profile.Pause(true)); w.verb(profile.Pause(false)) },
-		wrong: falls(profile.At(profile.ParamOps, "n"), what+" is carried out after later requests: the operators' sequence falls"),
-	}
-}
-
 // unlisted is wrong if an entry of cluster/leaders that is somebody else's is gone.
 func unlisted(uuid, wrong string) func(*world) string {
 	listed := func(d *profile.Document) bool {
@@ -113,5 +104,6 @@ const (
 	pathSeq      = profile.ParamMembers + " * seq"
 	pathBar      = profile.ParamMembers + " * barred *"
 	pathEntry    = profile.ParamLeaders + " *"
+	pathOps      = profile.ParamOps + " n"
 	pathCount    = profile.ParamRoles + " * slots"
 )
