@@ -10,7 +10,7 @@ import (
 // operators are the senders of operators' verbs.
 func operators() []sender {
 	return []sender{
-		seed(), mend(), round(), roundForced(), transfer(), evict(), evictSlot(), evictForced(), allow(),
+		seed(), mend(), round(), roundForced(), transfer(), transferDB(), evict(), evictSlot(), evictForced(), allow(),
 		forget(), forgetUnplanted(), replace(), pause(), scale(), scaleDown(), scaleDB(),
 	}
 }
@@ -69,6 +69,14 @@ func transfer() sender {
 			w.put(wanted, "")
 		}, wrong: changed(wanted, "what was called off is asked for again")}),
 	)
+}
+
+func transferDB() sender {
+	return verb("transfer", "of a slot of a role other than leader", func(w *world) {
+		w.hosts["u1"].claims("db", "1", "")
+	}, profile.Transfer{Role: "db", Slot: "1", To: "u2"}.Plan,
+		portal(pathCount, profile.At(profile.ParamRoles, "db", "slots"), 0, "role db is scaled to 0",
+			changed(slotAt("db", "1", "wanted"), "db/1 is to be freed for u2, which may not claim it")))
 }
 
 func evict() sender {

@@ -20,10 +20,13 @@ type tally struct {
 	mu     sync.Mutex
 	calls  map[point]int
 	hits   map[pair]int
+	tests  map[testOp]int
 	faults int
 }
 
-func newTally() *tally { return &tally{calls: map[point]int{}, hits: map[pair]int{}} }
+func newTally() *tally {
+	return &tally{calls: map[point]int{}, hits: map[pair]int{}, tests: map[testOp]int{}}
+}
 
 func (t *tally) call(p point) {
 	t.mu.Lock()
@@ -51,6 +54,9 @@ func (t *tally) add(other *tally) {
 	}
 	for p, n := range other.hits {
 		t.hits[p] += n
+	}
+	for op, n := range other.tests {
+		t.tests[op] += n
 	}
 	t.faults += other.faults
 }

@@ -24,8 +24,6 @@ type plan struct {
 	wild     bool          // the ratio of their rates is above what is promised
 	leases   []bool        // per role, whether its slots are leases
 	prefers  []pair        // faults that this seed looks for
-	tests    *testOps      // where kinds of test ops are noted, or nil
-	without  testOp        // the kind that is taken away
 	strays   bool          // it is restored again and again, so that slots name tenures that nobody remembers
 	restores bool          // the profile may be restored; else the endpoint's clock may jump
 }

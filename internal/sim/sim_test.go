@@ -36,6 +36,7 @@ func TestSimulation(t *testing.T) {
 			t.Errorf("await point %s is not listed in awaitPoints: no seed looks for faults there", p)
 		}
 	}
+	sum.tally.everyTestOpHasItsScenario(t)
 	if testing.Verbose() {
 		t.Logf("await points:\n%s", sum.tally)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"muster/internal/backoff"
@@ -127,9 +128,8 @@ func (w way) ReadParams(ctx context.Context, names ...string) (profile.Params, e
 }
 
 func (w way) Apply(ctx context.Context, c *profile.Change) (*profile.Document, error) {
-	if w.world.tests != nil {
-		c = w.world.mutated(string(stacks.of("Apply")), c)
-	}
+	_, maker, _ := strings.Cut(string(stacks.of("Apply")), "@")
+	w.world.tally.test(maker, c)
 	return through(w.life, "Apply", profile.ErrUnknownOutcome, func(s *memory.Store, f memory.Fault) (*profile.Document, error) {
 		return w.world.applied(s, ctx, c, f.Again > 0)
 	})
