@@ -83,7 +83,7 @@ func TestEveryTestOpIsNeeded(t *testing.T) {
 	all := 0
 	for _, s := range senders() {
 		all += len(s.cases)
-		t.Run(strings.TrimSpace(s.patch+" "+s.when), func(t *testing.T) {
+		t.Run(s.name(), func(t *testing.T) {
 			for _, path := range s.undisturbed(t, trail) {
 				found[kind{s.patch, path}] = true
 			}
@@ -231,6 +231,8 @@ something breaks. In each row somebody has sent the patch and is gone; while it 
 says; then it arrives. With all its test ops the patch is refused, the profile stays as it is, and a sender that looks again does
 no such thing. Where the fourth column begins with "late" it may, having seen what is there now: wrong is that nobody has looked.
 Where the other is somebody in DRP's portal, it is a hand edit of that one place: whatever does more is caught by several test ops.
+
+One row runs by its first two columns: ` + "`go test ./internal/mutation -run 'TestEveryTestOpIsNeeded/^claim$/muster/paused'`" + `.
 
 | patch | test op | meanwhile | without the test op |
 |---|---|---|---|
