@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"muster/profile"
 )
@@ -61,8 +62,15 @@ func (h *host) set(value string, s profile.Slot) (out string, code int) {
 // handOver makes the holder resign, and returns the slot as another holds it.
 func (c *hosts) handOver(holder *host) heldSlot {
 	c.t.Helper()
-	if out, code := c.finish(holder.command("resign", profile.Leader)); code != exitOK {
-		c.t.Fatalf("resign: exit code %d: %s", code, out)
+	for late := time.Now().Add(patience); ; {
+		out, code := c.finish(holder.command("resign", profile.Leader))
+		if code == exitOK {
+			break
+		}
+		// Its agent may not have heard yet that the claim landed.
+		if !strings.Contains(out, "no slot of the role is held") || time.Now().After(late) {
+			c.t.Fatalf("resign: exit code %d: %s", code, out)
+		}
 	}
 	return c.await("another host leads", func(s profile.Slot) bool { return !s.Free() && s.Holder != holder.uuid })
 }
