@@ -66,6 +66,13 @@ func (c *Client) Report(ctx context.Context, said string) (int, error) {
 	return b.Round, err
 }
 
+// Arrive implements Local.
+func (c *Client) Arrive(ctx context.Context, in Arrival) (profile.Round, error) {
+	var round profile.Round
+	err := c.call(ctx, http.MethodPost, "arrive", in, &round)
+	return round, err
+}
+
 // BeginStep implements Local.
 func (c *Client) BeginStep(ctx context.Context, name string, round profile.Round) (StepNote, bool, error) {
 	var b stepBody

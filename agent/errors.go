@@ -37,6 +37,7 @@ var kinds = []struct {
 	{"malformed", profile.ErrMalformed},
 	{"not-found", profile.ErrNotFound},
 	{"invalid", profile.ErrInvalid},
+	{"criteria", profile.ErrCriteria},
 	{"no-such", profile.ErrNoSuch},
 	{"not-now", profile.ErrNotNow},
 	{"open-round", profile.ErrOpenRound},

@@ -17,7 +17,10 @@ type Local interface {
 	// Report records what a task says about the machine's workflow, and
 	// returns the round that it counts for.
 	Report(ctx context.Context, said string) (round int, err error)
-	// Wait blocks until the present round has a verdict.
+	// Arrive records that this member has arrived at a barrier, and returns the
+	// round that it counts for.
+	Arrive(ctx context.Context, in Arrival) (profile.Round, error)
+	// Wait blocks until a barrier has a verdict.
 	Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error)
 	// BeginStep and EndStep frame a gated local step.
 	BeginStep(ctx context.Context, name string, round profile.Round) (note StepNote, again bool, err error)
@@ -41,6 +44,27 @@ type Waiting struct {
 	// InJob says that the waiter runs inside a job of this machine's workflow,
 	// which cannot complete before the wait ends.
 	InJob bool `json:"in_job"`
+	// Barrier is its name; "" is that of the workflow's completion. One of
+	// another name is opened if need be.
+	Barrier string `json:"barrier,omitempty"`
+	// Asked are criteria that the barrier must have.
+	Asked profile.Asked `json:"asked"`
+	// Round is the one that is meant; 0 is the first from now on that was opened
+	// for Workflow, "" being any.
+	Round    int    `json:"round,omitempty"`
+	Workflow string `json:"workflow,omitempty"`
+}
+
+// Arrival says where to arrive.
+type Arrival struct {
+	Barrier string        `json:"barrier"`
+	Asked   profile.Asked `json:"asked"`
+}
+
+// Arrive implements Local.
+func (a *Agent) Arrive(ctx context.Context, in Arrival) (profile.Round, error) {
+	round, err := coordinator.Arrive(ctx, a.member, a.view, in.Barrier, in.Asked)
+	return round, a.written(err)
 }
 
 // Report implements Local.
@@ -65,7 +89,11 @@ func (a *Agent) mayReport(said string) error {
 
 // Wait implements Local.
 func (a *Agent) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
-	return waiter{store: a.cfg.Store, view: a.view, uuid: a.member.UUID(), log: a.log}.wait(ctx, w, progress)
+	write := func(ctx context.Context, plan profile.Plan) error {
+		_, err := a.member.Write(ctx, plan)
+		return a.written(err)
+	}
+	return waiter{store: a.cfg.Store, view: a.view, uuid: a.member.UUID(), log: a.log, write: write}.wait(ctx, w, progress)
 }
 
 func random() float64 { return mathrand.Float64() }

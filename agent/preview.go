@@ -13,6 +13,7 @@ import (
 // Intent is what a command would do; one field is set.
 type Intent struct {
 	Report string   `json:"report,omitempty"` // running, complete or failed
+	Arrive *Arrival `json:"arrive,omitempty"`
 	Resign string   `json:"resign,omitempty"` // role
 	Set    *Setting `json:"set,omitempty"`
 }
@@ -44,6 +45,9 @@ func (a *Agent) intend(ctx context.Context, member *profile.Member, view *profil
 			return err
 		}
 		_, err := coordinator.Report(ctx, member, view, in.Report)
+		return err
+	case in.Arrive != nil:
+		_, err := coordinator.Arrive(ctx, member, view, in.Arrive.Barrier, in.Arrive.Asked)
 		return err
 	case in.Set != nil:
 		plan, err := in.Set.Tenure.Set(in.Set.Key, in.Set.Value)

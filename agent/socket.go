@@ -119,6 +119,13 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 			answer(w, reportBody{Said: b.Said, Round: round}, err)
 		}
 	})
+	mux.HandleFunc("POST /v1/arrive", func(w http.ResponseWriter, r *http.Request) {
+		var in Arrival
+		if asked(w, r, &in) {
+			round, err := a.Arrive(r.Context(), in)
+			answer(w, round, err)
+		}
+	})
 	mux.HandleFunc("POST /v1/steps/begin", func(w http.ResponseWriter, r *http.Request) {
 		var b stepBody
 		if asked(w, r, &b) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -15,10 +15,19 @@ import (
 	"muster/profile"
 )
 
-// Observe waits as Local.Wait does, without being a member: as the cluster
-// manager or an operator. uuid is the machine on whose behalf, or "".
-func Observe(ctx context.Context, store profile.Store, uuid string, w Waiting, progress func(coordinator.Outcome), log hclog.Logger) (coordinator.Outcome, error) {
-	d, err := store.Read(ctx)
+// Observer waits without being a member: as the cluster manager or an operator.
+type Observer struct {
+	Store  profile.Store
+	UUID   string // the machine on whose behalf, or ""
+	Logger hclog.Logger
+	// Machine is that machine, or nil. If it is the cluster manager, the wait
+	// ends once the machine is not runnable any more.
+	Machine profile.MachineStore
+}
+
+// Wait waits as Local.Wait does.
+func (o Observer) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
+	d, err := o.Store.Read(ctx)
 	if err == nil {
 		err = d.Check()
 	}
@@ -31,24 +40,85 @@ func Observe(ctx context.Context, store profile.Store, uuid string, w Waiting, p
 	var g errgroup.Group
 	watching, stop := context.WithCancel(ctx)
 	g.Go(func() error {
-		return profile.Watch{Store: store, View: view, Trouble: func(err error) {
+		return profile.Watch{Store: o.Store, View: view, Trouble: func(err error) {
 			if err != nil {
-				log.Warn("the profile cannot be watched; the gate stays shut", "err", err)
+				o.Logger.Warn("the profile cannot be watched; the gate stays shut", "err", err)
 			}
 		}}.Run(watching)
 	})
-	out, err := waiter{store: store, view: view, uuid: uuid, log: log}.wait(ctx, w, progress)
+	if o.Machine != nil {
+		g.Go(func() error { return o.manage(watching, cancel) })
+	}
+	write := func(ctx context.Context, plan profile.Plan) error {
+		_, err := profile.NewOperator(o.Store).Write(ctx, plan)
+		return err
+	}
+	out, err := waiter{store: o.Store, view: view, uuid: o.UUID, log: o.Logger, write: write}.wait(ctx, w, progress)
 	stop()
 	g.Wait() // ends with the context's cause, which says nothing new
+	if errors.Is(err, errUnmanaged) {
+		err = o.breakOut(ctx, err, out.Round, w.Barrier)
+	}
 	return out, err
 }
 
-// waiter waits for the verdict of the present round.
+// errUnmanaged is why the wait of a manager ends that is not runnable any more.
+var errUnmanaged = fmt.Errorf("%w: the manager's machine is not runnable any more", coordinator.ErrBrokenOut)
+
+// manage watches the machine, if it is the cluster manager, and ends the wait
+// once it was runnable and is not any more (DESIGN, "Break-out").
+func (o Observer) manage(ctx context.Context, end context.CancelCauseFunc) error {
+	first, err := o.Machine.Read(ctx)
+	if err != nil || !first.Manager {
+		return err // a machine that cannot be read is not known to be the manager
+	}
+	was := first.Runnable
+	look := func(ctx context.Context, _ string) error {
+		m, err := o.Machine.Read(ctx)
+		if err == nil && was && !m.Runnable {
+			end(errUnmanaged)
+		}
+		was = was || err == nil && m.Runnable
+		return err
+	}
+	return profile.Follow{Source: o.Machine, Since: first.Version, Look: look}.Run(ctx)
+}
+
+// breakOut plants cluster/escape for the others, who cannot see the manager's
+// machine, if the barrier still has no verdict.
+func (o Observer) breakOut(ctx context.Context, why error, round int, barrier string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), breakOutFor)
+	defer cancel()
+	if barrier == "" {
+		barrier = profile.BarrierComplete
+	}
+	_, err := profile.NewOperator(o.Store).Write(ctx, func(d *profile.Document) (*profile.Change, error) {
+		b, planted, err := d.Barrier(barrier, round)
+		if err != nil || !planted || b.Verdict != "" || d.Escaped() {
+			return nil, err
+		}
+		c, err := profile.Escape{Code: 1}.Plan(d)
+		if c != nil {
+			c.TestAsRead(d, profile.At(profile.ParamBarriers, barrier, strconv.Itoa(round), "verdict"))
+		}
+		return c, err
+	})
+	if err != nil {
+		return fmt.Errorf("%w; the members could not be told: %w", why, err)
+	}
+	return why
+}
+
+// breakOutFor bounds how long the manager tries to tell the members.
+const breakOutFor = 30 * time.Second
+
+// waiter waits for the verdict of a barrier.
 type waiter struct {
 	store profile.Store
 	view  *profile.View
 	uuid  string
 	log   hclog.Logger
+	write func(context.Context, profile.Plan) error // as the member, or as an operator
 }
 
 // progressEvery is how often the records are read for the sake of progress.
@@ -62,17 +132,22 @@ func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.
 		ctx, cancel = context.WithTimeoutCause(ctx, w.Timeout, fmt.Errorf("%w after %s", coordinator.ErrTimeout, w.Timeout))
 		defer cancel()
 	}
-	round, err := wt.freshRound(ctx)
+	if w.Barrier == "" {
+		w.Barrier = profile.BarrierComplete
+	}
+	names := profile.HotParams()
+	if progress != nil { // which would begin with what this host last saw of the others
+		names = append(names, coordinator.Records()...)
+	}
+	if err := wt.refresh(ctx, names); err != nil {
+		return coordinator.Outcome{}, err
+	}
+	round, err := coordinator.Pick(ctx, wt.view, w.Barrier, w.Round, w.Workflow, progress)
 	if err != nil {
 		return coordinator.Outcome{}, err
 	}
-	d, _ := wt.view.Latest()
-	expected, err := d.Expected()
-	if err != nil {
+	if err := wt.barrier(ctx, w, round); err != nil {
 		return coordinator.Outcome{}, err
-	}
-	if w.InJob && slices.Contains(expected.Members, wt.uuid) {
-		return coordinator.Outcome{}, fmt.Errorf("%w: this runs inside a job of a machine that the round waits for: its workflow cannot complete before the wait ends; start the step outside of the workflow, behind the gate: `muster run --after complete -- CMD` from a service or a shell of the host", coordinator.ErrSelfWait)
 	}
 	reading, stop := context.WithCancel(ctx)
 	var g errgroup.Group
@@ -86,29 +161,70 @@ func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.
 			return nil
 		})
 	}
-	out, err := coordinator.Wait(ctx, wt.view, round, progress)
+	out, err := coordinator.Wait(ctx, wt.view, w.Barrier, round, progress)
 	stop()
 	return out, errors.Join(err, g.Wait())
 }
 
-// freshRound reads the hot params and returns the round of now.
-func (wt waiter) freshRound(ctx context.Context) (profile.Round, error) {
+// barrier sees to it that the barrier is there with the criteria that are asked
+// for, and does not wait for whoever asks.
+func (wt waiter) barrier(ctx context.Context, w Waiting, round profile.Round) error {
+	d, _ := wt.view.Latest()
+	b, planted, err := d.Barrier(w.Barrier, round.N)
+	if err != nil {
+		return err
+	}
+	if !planted && w.Barrier != profile.BarrierComplete {
+		spec := profile.BarrierSpec{Name: w.Barrier, Of: profile.OfComplete, Asked: w.Asked}
+		err := wt.write(ctx, func(d *profile.Document) (*profile.Change, error) {
+			if now, err := d.Round(); err != nil || now != round {
+				return nil, err // the wait says what has become of the round
+			}
+			return spec.Plan(d)
+		})
+		if err == nil {
+			err = wt.refresh(ctx, profile.HotParams())
+		}
+		if err != nil {
+			return fmt.Errorf("open barrier %s: %w", w.Barrier, err)
+		}
+		d, _ = wt.view.Latest()
+		if b, planted, err = d.Barrier(w.Barrier, round.N); err != nil {
+			return err
+		}
+	}
+	if !planted || b.ID != round.ID {
+		return nil // as above
+	}
+	if err := w.Asked.Check(w.Barrier, b.Criteria); err != nil {
+		return err
+	}
+	if !w.InJob || b.Criteria.Of != profile.OfComplete || b.Verdict != "" {
+		return nil
+	}
+	own, err := coordinator.WaitsFor(d, b, wt.uuid)
+	if err == nil && own {
+		err = fmt.Errorf("%w: this runs inside a job of a machine that the barrier waits for: its workflow cannot complete before the wait ends; meet the others inside the workflow with `muster arrive NAME --wait`, or start the step outside of it, behind the gate: `muster run --after complete -- CMD` from a service or a shell of the host", coordinator.ErrSelfWait)
+	}
+	return err
+}
+
+// refresh reads the named params, outliving an endpoint that is away.
+func (wt waiter) refresh(ctx context.Context, names []string) error {
 	retry := backoff.New(200*time.Millisecond, 5*time.Second, random)
 	for {
-		err := wt.view.Refresh(ctx, wt.store, profile.HotParams()...)
+		err := wt.view.Refresh(ctx, wt.store, names...)
 		if err == nil {
-			d, _ := wt.view.Latest()
-			round, err := d.Round()
-			return round, err
+			return nil
 		}
 		if cause := context.Cause(ctx); cause != nil {
-			return profile.Round{}, fmt.Errorf("%w (%w)", cause, err)
+			return fmt.Errorf("%w (%w)", cause, err)
 		}
 		if !errors.Is(err, profile.ErrUnavailable) {
-			return profile.Round{}, err
+			return err
 		}
 		if cause := backoff.Sleep(ctx, retry.Next()); cause != nil {
-			return profile.Round{}, fmt.Errorf("%w (%w)", cause, err)
+			return fmt.Errorf("%w (%w)", cause, err)
 		}
 	}
 }

@@ -58,8 +58,11 @@ func TestAWaitThroughTheSocketTellsOfProgress(t *testing.T) {
 	}
 	report(t, second, profile.Running, profile.Complete)
 	got := receive(t, "the wait ends", ended)
-	want := coordinator.Outcome{Round: 1, RoundID: got.outcome.RoundID, Verdict: profile.VerdictComplete, Done: 2, Total: 2, Missing: []string{}, Failed: []string{}, Stopped: []string{}}
-	got.outcome.Stopped = []string{} // beside the verdict, the records that are known may be older
+	none := []string{}
+	want := coordinator.Outcome{
+		Barrier: profile.BarrierComplete, Round: 1, RoundID: got.outcome.RoundID, Verdict: profile.VerdictComplete, Done: 2, Total: 2,
+		Missing: none, Failed: none, Stopped: none, Waits: []coordinator.Standpoint{}, Late: none, Departed: none, Renewed: none,
+	}
 	if diff := cmp.Diff(want, got.outcome); got.err != nil || diff != "" {
 		t.Errorf("end of the wait: %v (-want +got):\n%s", got.err, diff)
 	}
@@ -121,7 +124,7 @@ func TestAnExpectedMemberInAJobCannotWaitForItself(t *testing.T) {
 	for uuid, want := range map[string]error{"one": coordinator.ErrSelfWait, "manager": errEnough} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		begun := func(coordinator.Outcome) { cancel(errEnough) }
-		_, err := agent.Observe(ctx, c.Store(nil), uuid, agent.Waiting{InJob: true}, begun, hclog.NewNullLogger())
+		_, err := agent.Observer{Store: c.Store(nil), UUID: uuid, Logger: hclog.NewNullLogger()}.Wait(ctx, agent.Waiting{InJob: true}, begun)
 		if !errors.Is(err, want) {
 			t.Errorf("observer in a job of %s: got %v, want %v", uuid, err, want)
 		}

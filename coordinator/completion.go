@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -122,7 +123,7 @@ func (c *Completion) look(ctx context.Context, m profile.Machine, known string) 
 	if err := Record(ctx, c.Member, now); err != nil {
 		return fmt.Errorf("record the run: %w", err)
 	}
-	err := Judge(ctx, c.Member, c.View, now.Round)
+	err := Judge(ctx, c.Member, c.View, nil)
 	if err == nil || errors.Is(err, profile.ErrTwin) || errors.Is(err, profile.ErrForgotten) || ctx.Err() != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func Record(ctx context.Context, member *profile.Member, run profile.Run) error 
 		default:
 			c.Set(at("results", key), run.State)
 		}
-		run.Known = ""
+		run.Known, run.At = "", time.Now().Unix()
 		c.Set(at("run"), run)
 		forgetOld(c, member.UUID(), record, run.Round)
 		return c, nil
@@ -243,7 +244,7 @@ func Report(ctx context.Context, member *profile.Member, view *profile.View, sai
 		if run.State == said || record.Results[key] == profile.Complete {
 			return nil, nil
 		}
-		run.State = said
+		run.State, run.At = said, time.Now().Unix()
 		at := profile.At(profile.ParamMembers, uuid, "run")
 		c := &profile.Change{}
 		c.TestAsRead(d, at+"/round_id")
@@ -260,7 +261,7 @@ func Report(ctx context.Context, member *profile.Member, view *profile.View, sai
 	if err != nil {
 		return 0, err
 	}
-	return record.Run.Round, Judge(ctx, member, view, record.Run.Round)
+	return record.Run.Round, Judge(ctx, member, view, nil)
 }
 
 // reportRunning begins a run in the round of now, which the change tests.
@@ -271,7 +272,7 @@ func reportRunning(d *profile.Document, uuid string, record profile.Record) (*pr
 	}
 	c := &profile.Change{}
 	c.TestAsRead(d, profile.At(profile.ParamRound))
-	c.Set(profile.At(profile.ParamMembers, uuid, "run"), profile.Run{N: record.Run.N + 1, Round: round.N, RoundID: round.ID, Workflow: round.Workflow, State: profile.Running})
+	c.Set(profile.At(profile.ParamMembers, uuid, "run"), profile.Run{N: record.Run.N + 1, Round: round.N, RoundID: round.ID, Workflow: round.Workflow, State: profile.Running, At: time.Now().Unix()})
 	if result, known := record.Results[strconv.Itoa(round.N)]; known && result != profile.Complete {
 		c.Remove(profile.At(profile.ParamMembers, uuid, "results", strconv.Itoa(round.N)))
 	}

@@ -34,7 +34,7 @@ func TestACompletionIsOneWriteAndTheLastOneRecordsTheVerdict(t *testing.T) {
 			}
 		}
 		want := profile.Barrier{
-			ID: w.nth(1).ID, Criteria: profile.Criteria{AllowMissing: "0", Deadline: "0s"}, Verdict: profile.VerdictComplete,
+			ID: w.nth(1).ID, At: w.barrier(1).At, Criteria: profile.Criteria{Of: profile.OfComplete, AllowMissing: "0", Deadline: "0s"}, Verdict: profile.VerdictComplete,
 			Missing: []string{}, Failed: []string{}, By: "u02",
 		}
 		if diff := cmp.Diff(want, w.barrier(1)); diff != "" {
@@ -258,7 +258,8 @@ func TestAFirstLookThatFailsIsTriedAgainSoonThoughTheMachineIsStill(t *testing.T
 
 func TestARoundThatCannotBeJudgedStillHasItsResultsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1, Criteria: profile.Criteria{Role: "db"}})
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		w.put(barrierLeaf("criteria", "role"), "of no member")
 		h := w.all(1)[0]
 		h.finish(1)
 		pass(time.Minute)

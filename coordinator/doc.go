@@ -1,11 +1,12 @@
 // Package coordinator lets members meet: it records when this machine's
-// workflow is complete, keeps the barrier of a round with its one verdict, and
-// blocks whoever waits for it.
+// workflow is complete and where the member has arrived, keeps the barriers of a
+// round with one verdict each, and blocks whoever waits for one.
 //
 // Guaranteed: a wait succeeds only on a recorded verdict, and everybody who
-// waits for a round gets the same one, also after a restart. A verdict
-// "complete" means that every expected member recorded a completion of a run
-// that belongs to that round. An unreachable endpoint, a refused token, an
+// waits at a barrier gets the same one, also after a restart. A verdict
+// "complete" means that everybody whom the barrier's criteria name recorded a
+// completion of a run that belongs to that round, or an arrival in it; one that
+// is "partial" names who did not, and never more than the criteria allow. An unreachable endpoint, a refused token, an
 // empty list of members or a malformed param never opens a gate.
 //
 // Not guaranteed: that a member that completed is still alive, or still

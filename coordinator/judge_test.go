@@ -24,7 +24,7 @@ func TestARoundFailsWhenAllAreSettledOrAtOnceWithFailFast(t *testing.T) {
 				hosts[0].fail("failed")
 				pass(time.Hour)
 				want := profile.Barrier{
-					ID: w.nth(1).ID, Criteria: profile.Criteria{AllowMissing: "0", Deadline: "0s", FailFast: true}, Verdict: profile.VerdictFailed,
+					ID: w.nth(1).ID, At: w.barrier(1).At, Criteria: profile.Criteria{Of: profile.OfComplete, AllowMissing: "0", Deadline: "0s", FailFast: true}, Verdict: profile.VerdictFailed,
 					Missing: []string{"u01", "u02"}, Failed: []string{"u00"}, By: "u00",
 				}
 				if !failFast {
@@ -88,7 +88,7 @@ func TestAFailureThatIsTakenBackMeanwhileIsNoVerdict(t *testing.T) {
 		if err := coordinator.Record(t.Context(), peer.member, retried); err != nil {
 			t.Fatal(err)
 		}
-		if err := coordinator.Judge(t.Context(), h.member, h.view, 1); err != nil || w.verdict(1) != "" {
+		if err := coordinator.Judge(t.Context(), h.member, h.view, nil); err != nil || w.verdict(1) != "" {
 			t.Errorf("error %v, verdict %q, want none: the machine is tried again", err, w.verdict(1))
 		}
 	})
@@ -117,7 +117,7 @@ func TestAVerdictOnWhatHasChangedSinceDoesNotLand(t *testing.T) {
 				w.put(result("u00"), profile.Complete, result("u01"), profile.Complete)
 				see(h.view, w.Document())
 				w.put(row.put...)
-				if err := coordinator.Judge(t.Context(), h.member, h.view, 1); err != nil || w.verdict(1) != row.want {
+				if err := coordinator.Judge(t.Context(), h.member, h.view, nil); err != nil || w.verdict(1) != row.want {
 					t.Errorf("error %v, verdict %q, want %q", err, w.verdict(1), row.want)
 				}
 			})
@@ -129,8 +129,8 @@ func TestAResultWithoutAMemberDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
 		w.put(result("u00"), profile.Complete)
-		tally, err := coordinator.Count(w.Document(), 1)
-		want := coordinator.Tally{Total: 1, Expected: members(1), Missing: members(1)}
+		tally, err := coordinator.Count(w.Document(), profile.BarrierComplete, 1, w.barrier(1))
+		want := coordinator.Tally{Total: 1, Settled: true, Missing: members(1)}
 		if diff := cmp.Diff(want, tally); diff != "" || err != nil {
 			t.Errorf("error %v, tally (-want +got):\n%s", err, diff)
 		}
@@ -153,8 +153,8 @@ func TestAStoppedMachineIsNeitherFailedNorComplete(t *testing.T) {
 				if got := w.record("u01").Results["1"]; got != profile.Stopped || w.verdict(1) != "" {
 					t.Errorf("result %q, verdict %q, want %q and none", got, w.verdict(1), profile.Stopped)
 				}
-				tally, err := coordinator.Count(w.Document(), 1)
-				want := coordinator.Tally{Total: 2, Expected: members(2), Done: []string{"u00"}, Stopped: []string{"u01"}, Missing: []string{"u01"}}
+				tally, err := coordinator.Count(w.Document(), profile.BarrierComplete, 1, w.barrier(1))
+				want := coordinator.Tally{Total: 2, Settled: true, Done: []string{"u00"}, Stopped: []string{"u01"}, Missing: []string{"u01"}}
 				if diff := cmp.Diff(want, tally); diff != "" || err != nil {
 					t.Errorf("error %v, tally (-want +got):\n%s", err, diff)
 				}
@@ -269,8 +269,8 @@ func TestOneRecordEditedByHandDoesNotHideTheOthers(t *testing.T) {
 			h.finish(1)
 		}
 		pass(time.Minute)
-		want := coordinator.Tally{Total: 3, Expected: members(3), Done: members(2), Missing: []string{"u02"}}
-		tally, err := coordinator.Count(w.Document(), 1)
+		want := coordinator.Tally{Total: 3, Settled: true, Done: members(2), Missing: []string{"u02"}}
+		tally, err := coordinator.Count(w.Document(), profile.BarrierComplete, 1, w.barrier(1))
 		if diff := cmp.Diff(want, tally); diff != "" || err != nil {
 			t.Errorf("error %v, tally (-want +got):\n%s", err, diff)
 		}
@@ -279,7 +279,7 @@ func TestOneRecordEditedByHandDoesNotHideTheOthers(t *testing.T) {
 		}
 		other := w.Document()
 		w.edit(map[string]any{profile.ParamMembers: "x"})
-		if _, err := coordinator.Count(w.Document(), 1); !errors.Is(err, profile.ErrMalformed) {
+		if _, err := coordinator.Count(w.Document(), profile.BarrierComplete, 1, w.barrier(1)); !errors.Is(err, profile.ErrMalformed) {
 			t.Errorf("no map at all: error %v, want %v", err, profile.ErrMalformed)
 		}
 		w.Replace(other.Params)
@@ -293,7 +293,7 @@ func TestNoExpectedMemberIsAnErrorAndNeverEverybody(t *testing.T) {
 		w.put(profile.At(profile.ParamExpected, "members"), []string{}, profile.At(profile.ParamExpected, "count"), 0)
 		h.finish(1)
 		pass(time.Hour)
-		if _, err := coordinator.Count(w.Document(), 1); !errors.Is(err, profile.ErrMalformed) || w.verdict(1) != "" {
+		if _, err := coordinator.Count(w.Document(), profile.BarrierComplete, 1, w.barrier(1)); !errors.Is(err, profile.ErrMalformed) || w.verdict(1) != "" {
 			t.Errorf("error %v, verdict %q, want %v and none", err, w.verdict(1), profile.ErrMalformed)
 		}
 	})

@@ -33,7 +33,7 @@ func TestEverybodyGetsTheOneVerdict(t *testing.T) {
 						}
 					}
 					h.also = func(ctx context.Context, h *host) {
-						out, _ := coordinator.Wait(ctx, h.view, w.nth(1), nil)
+						out, _ := coordinator.Wait(ctx, h.view, profile.BarrierComplete, w.nth(1), nil)
 						verdicts <- out.Verdict
 					}
 					h.start()

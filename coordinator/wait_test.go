@@ -50,9 +50,10 @@ func TestAWaitEndsWithWhatIsRecorded(t *testing.T) {
 		}, coordinator.ErrBrokenOut},
 		"criteria: role": {[]any{
 			barrierLeaf("criteria", "role"), "db", verdict, profile.VerdictComplete,
-		}, coordinator.ErrUsage},
-		"criteria: allow_missing": {[]any{barrierLeaf("criteria", "allow_missing"), "1", verdict, profile.VerdictPartial}, coordinator.ErrUsage},
-		"criteria: deadline":      {[]any{barrierLeaf("criteria", "deadline"), "1h", verdict, profile.VerdictComplete}, coordinator.ErrUsage},
+		}, profile.ErrNoSuch},
+		"criteria: allow_missing": {[]any{barrierLeaf("criteria", "allow_missing"), "1", verdict, profile.VerdictPartial}, profile.ErrInvalid},
+		"criteria: deadline":      {[]any{barrierLeaf("criteria", "deadline"), "soon", verdict, profile.VerdictComplete}, profile.ErrInvalid},
+		"criteria: of":            {[]any{barrierLeaf("criteria", "of"), "departure", verdict, profile.VerdictComplete}, profile.ErrInvalid},
 		"nobody expected": {[]any{
 			profile.At(profile.ParamExpected, "members"), []string{}, verdict, profile.VerdictComplete,
 		}, profile.ErrMalformed},
@@ -72,7 +73,7 @@ func TestAWaitEndsWithWhatIsRecorded(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, coordinator.ErrTimeout)
 				defer cancel()
-				if _, err := coordinator.Wait(ctx, profile.NewView(w.Document()), round, nil); !errors.Is(err, row.want) {
+				if _, err := coordinator.Wait(ctx, profile.NewView(w.Document()), profile.BarrierComplete, round, nil); !errors.Is(err, row.want) {
 					t.Errorf("error %v, want %v", err, row.want)
 				}
 			})
@@ -88,7 +89,7 @@ func TestAViewWithoutNewsNeverOpens(t *testing.T) {
 		w.put(barrierLeaf("verdict"), profile.VerdictComplete)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 24*time.Hour, coordinator.ErrTimeout)
 		defer cancel()
-		out, err := coordinator.Wait(ctx, view, w.nth(1), nil)
+		out, err := coordinator.Wait(ctx, view, profile.BarrierComplete, w.nth(1), nil)
 		if !errors.Is(err, coordinator.ErrTimeout) || out.Verdict != "" {
 			t.Errorf("verdict %q, error %v, want none, %v", out.Verdict, err, coordinator.ErrTimeout)
 		}
@@ -104,10 +105,10 @@ func TestAWaitIsOfItsOwnRound(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, coordinator.ErrTimeout)
 		defer cancel()
 		view := profile.NewView(w.Document())
-		if out, err := coordinator.Wait(ctx, view, w.nth(1), nil); err != nil || out.Round != 1 {
+		if out, err := coordinator.Wait(ctx, view, profile.BarrierComplete, w.nth(1), nil); err != nil || out.Round != 1 {
 			t.Errorf("round 1: outcome %+v, error %v", out, err)
 		}
-		if _, err := coordinator.Wait(ctx, view, w.nth(2), nil); !errors.Is(err, coordinator.ErrTimeout) {
+		if _, err := coordinator.Wait(ctx, view, profile.BarrierComplete, w.nth(2), nil); !errors.Is(err, coordinator.ErrTimeout) {
 			t.Errorf("round 2: error %v, want %v", err, coordinator.ErrTimeout)
 		}
 	})
@@ -121,7 +122,7 @@ func TestAForcedRoundEndsTheWaitForTheOpenOne(t *testing.T) {
 		ended := make(chan error, 1)
 		h.also = func(ctx context.Context, h *host) {
 			var err error
-			out, err = coordinator.Wait(ctx, h.view, w.nth(1), nil)
+			out, err = coordinator.Wait(ctx, h.view, profile.BarrierComplete, w.nth(1), nil)
 			ended <- err
 		}
 		h.start()
@@ -132,9 +133,8 @@ func TestAForcedRoundEndsTheWaitForTheOpenOne(t *testing.T) {
 		if err := <-ended; !errors.Is(err, coordinator.ErrSuperseded) {
 			t.Errorf("error %v, want %v", err, coordinator.ErrSuperseded)
 		}
-		want := coordinator.Outcome{
-			Round: 1, RoundID: w.nth(1).ID, Verdict: profile.VerdictSuperseded, Done: 1, Total: 2, Missing: []string{"u01"}, Failed: []string{}, Stopped: []string{},
-		}
+		want := w.outcome(profile.VerdictSuperseded, 1, 2)
+		want.Missing, want.Waits = []string{"u01"}, []coordinator.Standpoint{{Name: "u01", State: "not joined", Since: w.barrier(1).At}}
 		if diff := cmp.Diff(want, out); diff != "" {
 			t.Errorf("outcome (-want +got):\n%s", diff)
 		}
@@ -151,7 +151,7 @@ func TestProgressIsToldWhenItChanges(t *testing.T) {
 		var out coordinator.Outcome
 		go func() {
 			var err error
-			out, err = coordinator.Wait(t.Context(), view, w.nth(1), func(o coordinator.Outcome) { told = append(told, o) })
+			out, err = coordinator.Wait(t.Context(), view, profile.BarrierComplete, w.nth(1), func(o coordinator.Outcome) { told = append(told, o) })
 			ended <- err
 		}()
 		steps := []func(){
@@ -172,21 +172,34 @@ func TestProgressIsToldWhenItChanges(t *testing.T) {
 			t.Errorf("error %v, want %v", err, coordinator.ErrPeerFailed)
 		}
 		none := []string{}
-		standing := func(done int, missing, failed, stopped []string) coordinator.Outcome {
-			return coordinator.Outcome{Round: 1, RoundID: w.nth(1).ID, Done: done, Total: 3, Missing: missing, Failed: failed, Stopped: stopped}
+		standing := func(done int, failed, stopped []string, waits ...coordinator.Standpoint) coordinator.Outcome {
+			out := w.outcome("", done, 3)
+			out.Failed, out.Stopped = failed, stopped
+			for _, p := range waits {
+				out.Missing, out.Waits = append(out.Missing, p.Name), append(out.Waits, p)
+			}
+			return out
 		}
-		a, b, c := "host u00", "host u01", "host u02"
+		planted := w.barrier(1).At
+		at := func(name string) coordinator.Standpoint {
+			return coordinator.Standpoint{Name: name, State: "no result", Since: planted}
+		}
+		a, b, c := at("host u00"), at("host u01"), at("host u02")
+		since := func(p coordinator.Standpoint, state string, minute int64) coordinator.Standpoint {
+			p.State, p.Since = state, planted+1+60*minute // a second after the hosts began
+			return p
+		}
 		want := []coordinator.Outcome{
-			standing(0, []string{a, b, c}, none, none),
-			standing(1, []string{b, c}, none, none),
-			standing(1, []string{b, c}, none, []string{b}),
-			standing(1, []string{b, c}, none, none),
-			standing(1, []string{c}, []string{b}, none),
+			standing(0, none, none, a, b, c),
+			standing(1, none, none, b, c),
+			standing(1, none, []string{b.Name}, since(b, profile.Stopped, 2), c),
+			standing(1, none, none, since(b, profile.Running, 3), c),
+			standing(1, []string{b.Name}, none, c),
 		}
 		if diff := cmp.Diff(want, told); diff != "" {
 			t.Errorf("progress (-want +got):\n%s", diff)
 		}
-		last := standing(2, none, []string{b}, none)
+		last := standing(2, []string{b.Name}, none)
 		last.Verdict = profile.VerdictFailed
 		if diff := cmp.Diff(last, out); diff != "" {
 			t.Errorf("outcome (-want +got):\n%s", diff)
@@ -208,10 +221,8 @@ func TestAVerdictStandsAboveRecordsThatAreOlder(t *testing.T) {
 		pass(time.Minute)
 		now := w.Document()
 		d := old.With(now.Params, []string{profile.ParamBarriers})
-		out, err := coordinator.Wait(t.Context(), profile.NewView(d), w.nth(1), nil)
-		want := coordinator.Outcome{
-			Round: 1, RoundID: w.nth(1).ID, Verdict: profile.VerdictComplete, Done: 2, Total: 2, Missing: []string{}, Failed: []string{}, Stopped: []string{},
-		}
+		out, err := coordinator.Wait(t.Context(), profile.NewView(d), profile.BarrierComplete, w.nth(1), nil)
+		want := w.outcome(profile.VerdictComplete, 2, 2)
 		if diff := cmp.Diff(want, out); diff != "" || err != nil {
 			t.Errorf("error %v, outcome (-want +got):\n%s", err, diff)
 		}

@@ -34,6 +34,7 @@ type world struct {
 
 	mu       sync.Mutex              // guards what follows
 	finished map[string]map[int]bool // UUID → rounds in which its machine really completed
+	waitsFor map[string][]string     // barrier → whom it waits for, set before the hosts start; all expected members else
 }
 
 func members(n int) []string {
@@ -67,37 +68,45 @@ func seeded(t *testing.T, seed profile.Seed) *world {
 }
 
 // guard checks each commit: a verdict is written once, and it is "complete"
-// only when every expected machine really has completed in that round.
+// only when every machine that is waited for really has completed in that round.
 func (w *world) guard(before, after *profile.Document) {
-	barriers := func(d *profile.Document) (rounds map[string]profile.Barrier) {
-		raw, _ := d.Lookup(profile.At(profile.ParamBarriers, profile.BarrierComplete))
-		json.Unmarshal(raw, &rounds)
-		return rounds
+	barriers := func(d *profile.Document) (all map[string]map[string]profile.Barrier) {
+		json.Unmarshal(d.Params[profile.ParamBarriers], &all)
+		return all
 	}
 	old := barriers(before)
-	for round, barrier := range barriers(after) {
-		was := old[round].Verdict
-		if was == barrier.Verdict {
-			continue
-		}
-		if was != "" {
-			w.t.Errorf("round %s: verdict %q becomes %q", round, was, barrier.Verdict)
-		}
-		if barrier.Verdict != profile.VerdictComplete {
-			continue
-		}
-		expected, err := after.Expected()
-		if err != nil {
-			w.t.Error(err)
-		}
-		n, _ := strconv.Atoi(round)
-		w.mu.Lock()
-		for _, uuid := range expected.Members {
-			if !w.finished[uuid][n] {
-				w.t.Errorf("round %s is complete by %s, but the machine of %s has not completed in it", round, barrier.By, uuid)
+	for name, rounds := range barriers(after) {
+		for round, barrier := range rounds {
+			was := old[name][round].Verdict
+			if was == barrier.Verdict {
+				continue
+			}
+			if was != "" {
+				w.t.Errorf("barrier %s, round %s: verdict %q becomes %q", name, round, was, barrier.Verdict)
+			}
+			if barrier.Verdict == profile.VerdictComplete && barrier.Criteria.Of != profile.OfArrival {
+				w.allCompleted(after, name, round, barrier)
 			}
 		}
-		w.mu.Unlock()
+	}
+}
+
+func (w *world) allCompleted(d *profile.Document, name, round string, barrier profile.Barrier) {
+	expected, err := d.Expected()
+	if err != nil {
+		w.t.Error(err)
+	}
+	n, _ := strconv.Atoi(round)
+	who, some := w.waitsFor[name]
+	if !some {
+		who = expected.Members
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, uuid := range who {
+		if !w.finished[uuid][n] {
+			w.t.Errorf("barrier %s, round %s is complete by %s, but the machine of %s has not completed in it", name, round, barrier.By, uuid)
+		}
 	}
 }
 
@@ -141,6 +150,16 @@ func (w *world) barrier(round int) profile.Barrier {
 		w.t.Fatal(err)
 	}
 	return b
+}
+
+// outcome is that of round 1 with nobody missing.
+func (w *world) outcome(verdict string, done, total int) coordinator.Outcome {
+	w.t.Helper()
+	return coordinator.Outcome{
+		Barrier: profile.BarrierComplete, Round: 1, RoundID: w.nth(1).ID, Verdict: verdict, Done: done, Total: total,
+		Missing: []string{}, Failed: []string{}, Stopped: []string{}, Waits: []coordinator.Standpoint{},
+		Late: []string{}, Departed: []string{}, Renewed: []string{},
+	}
 }
 
 func (w *world) verdict(round int) string { return w.barrier(round).Verdict }

@@ -82,6 +82,13 @@ func (d *Document) Barrier(name string, round int) (Barrier, bool, error) {
 	return b, true, nil
 }
 
+// BarrierNames returns the names of the barriers of one round, sorted.
+func (d *Document) BarrierNames(round int) ([]string, error) {
+	barriers, err := decode[map[string]map[string]json.RawMessage](d, ParamBarriers, `{NAME: {ROUND: {"criteria": {…}, "verdict": string, …}}}`)
+	names := sorted(barriers)
+	return slices.DeleteFunc(names, func(name string) bool { return barriers[name][strconv.Itoa(round)] == nil }), err
+}
+
 // Barriers returns all barriers: name → round → barrier.
 func (d *Document) Barriers() (map[string]map[string]Barrier, error) {
 	return decode[map[string]map[string]Barrier](d, ParamBarriers, `{NAME: {ROUND: {"criteria": {…}, "verdict": string, …}}}`)

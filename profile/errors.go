@@ -52,6 +52,9 @@ var (
 	// no verdict.
 	ErrOpenRound = errors.New("profile: the present round is open")
 
+	// ErrCriteria means that a barrier has other criteria than those asked for.
+	ErrCriteria = errors.New("profile: other criteria")
+
 	// ErrLost means that somebody else won the race, or that the guard of an
 	// operator's change did not hold, and that trying again is pointless.
 	ErrLost = errors.New("profile: lost the race")

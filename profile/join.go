@@ -122,6 +122,7 @@ func (m *Member) joinChange(d *Document, record Record, exists, again bool, j Jo
 		c.Set(at("run"), Run{})
 		c.Set(at("results"), map[string]string{})
 		c.Set(at("steps"), map[string]Step{})
+		c.Set(at("arrived"), map[string]string{})
 	}
 	if err := m.joinRoles(d, c, record, exists, again); err != nil {
 		return nil, err
@@ -182,7 +183,7 @@ func (m *Member) joinFacts(d *Document, c *Change, j Joining) error {
 // EmptyRecord is the record that the seed plants for an expected member: every
 // leaf is there, so that it can be tested.
 func EmptyRecord(roles []string) Record {
-	r := Record{Results: map[string]string{}, Steps: map[string]Step{}, Barred: map[string]string{}}
+	r := Record{Results: map[string]string{}, Steps: map[string]Step{}, Arrived: map[string]string{}, Barred: map[string]string{}}
 	for _, role := range roles {
 		r.Barred[role] = ""
 	}

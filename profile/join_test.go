@@ -33,7 +33,7 @@ func TestJoinFillsThePlantedRecordAndFactsInOnePatch(t *testing.T) {
 		s := h.State()
 		want := profile.Record{
 			Name: "host u1", Address: "10.0.0.1", Instance: s.Instance, Seq: 1, Write: s.Write, Life: s.Life, Hardware: "hardware of u1",
-			Results: map[string]string{}, Steps: map[string]profile.Step{}, Barred: map[string]string{profile.Leader: ""}, State: "joined", Version: "v1",
+			Results: map[string]string{}, Steps: map[string]profile.Step{}, Arrived: map[string]string{}, Barred: map[string]string{profile.Leader: ""}, State: "joined", Version: "v1",
 		}
 		if diff := cmp.Diff(want, h.record("u1")); diff != "" || s.Instance == "" {
 			t.Errorf("record (-want +got):\n%s", diff)

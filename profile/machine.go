@@ -20,6 +20,7 @@ type Machine struct {
 	Job      string // CurrentJob, or ""
 	JobState string // of the current job; "" when it cannot be read
 	Leader   bool   // the machine's own cluster/leader param
+	Manager  bool   // the machine's own cluster/manager param
 	Version  string // ETag, or ""
 }
 

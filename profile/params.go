@@ -135,6 +135,7 @@ type Record struct {
 	Run      Run               `json:"run"`
 	Results  map[string]string `json:"results"` // round → complete|failed|stopped, the last 4
 	Steps    map[string]Step   `json:"steps"`   // name → last result of a gated local step
+	Arrived  map[string]string `json:"arrived"` // barrier → id of the round in which the member arrived there last
 	Barred   map[string]string `json:"barred"`  // role → reason, "" when not barred
 	State    string            `json:"state"`   // joined, or "" before
 	Version  string            `json:"version"` // of the agent
@@ -153,6 +154,7 @@ type Run struct {
 	Job      string `json:"job"`  // CurrentJob when last looked at, or before, if that was ""
 	Task     int    `json:"task"` // CurrentTask when last looked at
 	State    string `json:"state"`
+	At       int64  `json:"at"` // Unix seconds by the member's clock when that was recorded, for people
 	// Known is the id of the round that the member knew before it last looked
 	// at the machine. It is kept by the member and not in the profile.
 	Known string `json:"known,omitempty"`
@@ -182,15 +184,7 @@ type Barrier struct {
 	Missing  []string `json:"missing"` // UUIDs
 	Failed   []string `json:"failed"`  // UUIDs
 	By       string   `json:"by"`      // UUID of the recording member, or "operator"
-}
-
-// Criteria say when a barrier is satisfied.
-type Criteria struct {
-	Role           string `json:"role"`            // expected members of this role only; "" is all
-	AllowMissing   string `json:"allow_missing"`   // "N" or "P%": absentees allowed at the deadline
-	Deadline       string `json:"deadline"`        // Go duration; "0s" is none
-	FailFast       bool   `json:"fail_fast"`       // the first failure ends the round
-	AcceptComplete bool   `json:"accept_complete"` // a machine complete before its agent ever ran counts
+	At       int64    `json:"at"`      // Unix seconds by the clock of who planted it, for people
 }
 
 // Verdicts of a barrier. "" is open.

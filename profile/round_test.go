@@ -71,7 +71,7 @@ func TestARoundOpensWithItsBarrierInOnePatch(t *testing.T) {
 		if round != (profile.Round{N: 2, ID: round.ID, Workflow: "next"}) || expected.Round != 2 || expected.Version != 2 || commits != 1 {
 			t.Errorf("round %+v, expected %+v after %d commits", round, expected, commits)
 		}
-		want := &profile.Barrier{ID: round.ID, Criteria: profile.Criteria{FailFast: true, Deadline: "0s", AllowMissing: "0"}, Missing: []string{}, Failed: []string{}}
+		want := &profile.Barrier{ID: round.ID, Criteria: profile.Criteria{Of: profile.OfComplete, FailFast: true, Deadline: "0s", AllowMissing: "0"}, Missing: []string{}, Failed: []string{}, At: w.barrier(2).At}
 		if diff := cmp.Diff(want, w.barrier(2)); diff != "" {
 			t.Errorf("barrier of round 2 (-want +got):\n%s", diff)
 		}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // Seed is what the cluster manager plants.
@@ -43,6 +42,12 @@ func (s Seed) Params() (Params, error) {
 	}
 	if s.Leaders < 0 || s.Leaders > mostSlots {
 		return nil, fmt.Errorf("%w: %d leader slots: expected 0 to %d", ErrInvalid, s.Leaders, mostSlots)
+	}
+	if err := s.Criteria.Check(); err != nil {
+		return nil, err
+	}
+	if role := s.Criteria.Role; role != "" && role != Worker && role != Leader && s.Roles[role] == 0 {
+		return nil, fmt.Errorf("%w: the barrier waits for role %q, which the seed does not have", ErrInvalid, role)
 	}
 	budget := min(factsSheet, factsTotal/len(s.Members))
 	if budget < factsLeast {
@@ -184,7 +189,13 @@ func (s RoundSpec) Plan(d *Document) (*Change, error) {
 	if now.N != s.After {
 		return nil, fmt.Errorf("%w: the round is %d by now, not %d: somebody else opened one", ErrLost, now.N, s.After)
 	}
-	barrier, planted, err := d.Barrier(BarrierComplete, now.N)
+	if err := s.Criteria.Check(); err != nil {
+		return nil, err
+	}
+	if err := d.CheckRole(s.Criteria.Role); err != nil {
+		return nil, err
+	}
+	barriers, err := d.Barriers()
 	if err != nil {
 		return nil, err
 	}
@@ -195,38 +206,40 @@ func (s RoundSpec) Plan(d *Document) (*Change, error) {
 	c := &Change{}
 	c.TestAsRead(d, At(ParamRound))
 	c.TestAsRead(d, At(ParamExpected, "version"))
-	at := func(n int, leaf ...string) Pointer {
-		return At(ParamBarriers, append([]string{BarrierComplete, strconv.Itoa(n)}, leaf...)...)
-	}
-	if planted {
-		c.TestAsRead(d, at(now.N, "verdict"))
-		if barrier.Verdict == "" && !s.Force {
-			return nil, fmt.Errorf("%w: round %d has no verdict yet; wait for it, or supersede it with --force", ErrOpenRound, now.N)
-		}
-		if barrier.Verdict == "" {
-			c.Set(at(now.N, "verdict"), VerdictSuperseded)
-			c.Set(at(now.N, "by"), "operator")
-		}
-	}
+	c.TestAsRead(d, At(ParamBarriers)) // as a whole: one that is opened meanwhile would stay open for ever
 	next := Round{N: now.N + 1, ID: RandomID(), Workflow: s.Workflow}
+	for _, name := range sorted(barriers) {
+		if err := s.leave(c, name, barriers[name], now); err != nil {
+			return nil, err
+		}
+	}
 	c.Set(At(ParamRound), next)
 	c.Set(At(ParamExpected, "version"), expected.Version+1)
-	c.Set(At(ParamExpected, "round"), now.N+1)
-	c.Set(at(next.N), newBarrier(next, s.Criteria))
-	if old := now.N + 1 - roundsKept; old > 0 {
-		if _, ok := d.Lookup(at(old)); ok {
-			c.Remove(at(old))
-		}
-	}
+	c.Set(At(ParamExpected, "round"), next.N)
+	c.Set(At(ParamBarriers, BarrierComplete, strconv.Itoa(next.N)), newBarrier(next, s.Criteria))
 	return c, nil
 }
 
-func newBarrier(round Round, c Criteria) Barrier {
-	if c.Deadline == "" {
-		c.Deadline = time.Duration(0).String()
+// leave has c supersede the barrier in the round of now, if it is open, and
+// remove its rounds that are too old to keep.
+func (s RoundSpec) leave(c *Change, name string, rounds map[string]Barrier, now Round) error {
+	at := func(n string, leaf ...string) Pointer {
+		return At(ParamBarriers, append([]string{name, n}, leaf...)...)
 	}
-	if c.AllowMissing == "" {
-		c.AllowMissing = "0"
+	n := strconv.Itoa(now.N)
+	if barrier, planted := rounds[n]; planted {
+		if barrier.Verdict == "" && !s.Force {
+			return fmt.Errorf("%w: barrier %s of round %d has no verdict yet; wait for it, or supersede it with --force", ErrOpenRound, name, now.N)
+		}
+		if barrier.Verdict == "" {
+			c.Set(at(n, "verdict"), VerdictSuperseded)
+			c.Set(at(n, "by"), "operator")
+		}
 	}
-	return Barrier{ID: round.ID, Criteria: c, Missing: []string{}, Failed: []string{}}
+	for _, old := range sorted(rounds) {
+		if k, err := strconv.Atoi(old); err == nil && k <= now.N+1-roundsKept {
+			c.Remove(at(old))
+		}
+	}
+	return nil
 }

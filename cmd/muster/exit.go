@@ -63,6 +63,7 @@ var codes = []struct {
 	{profile.ErrMalformed, exitUsage},
 	{profile.ErrNotFound, exitUsage},
 	{profile.ErrInvalid, exitUsage},
+	{profile.ErrCriteria, exitUsage},
 	{profile.ErrNoSuch, exitUsage},
 	{profile.ErrNotNow, exitLost},
 	{profile.ErrOpenRound, exitLost},

@@ -23,7 +23,7 @@ func TestExitCodesAreNeverRenumbered(t *testing.T) {
 	want := map[int][]error{
 		2: {
 			errUsage, config.ErrInvalid, agent.ErrUsage, election.ErrNoSlot, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
-			profile.ErrTwin, profile.ErrForgotten, profile.ErrNotSeeded, profile.ErrMalformed, profile.ErrNotFound, profile.ErrInvalid, profile.ErrNoSuch,
+			profile.ErrTwin, profile.ErrForgotten, profile.ErrNotSeeded, profile.ErrMalformed, profile.ErrNotFound, profile.ErrInvalid, profile.ErrNoSuch, profile.ErrCriteria,
 		},
 		3:  {coordinator.ErrTimeout, coordinator.ErrExpired, context.DeadlineExceeded},
 		4:  {profile.ErrNotNow, profile.ErrOpenRound, profile.ErrLost, profile.ErrConflict},

@@ -12,13 +12,17 @@ import (
 
 func newRound(a *app) *cobra.Command {
 	var spec profile.RoundSpec
+	var asks *criteria
 	cmd := a.mutation(&cobra.Command{
 		Use:   "round",
 		Short: "Open the next round (before its workflows are started)",
-		Long: "Opens the next round and plants its barrier. Refused (exit 4) while the present round has no\n" +
-			"verdict, unless --force gives it up as superseded. Needs RS_TOKEN or RS_KEY.",
+		Long: "Opens the next round and plants its barrier, with the criteria that are given. Refused (exit 4) while a\n" +
+			"barrier of the present round has no verdict, unless --force gives it up as superseded. Needs RS_TOKEN or RS_KEY.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if spec.Criteria, err = asks.criteria(); err != nil {
+				return err
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
 			defer cancel()
 			store, d, err := a.open(ctx)
@@ -42,7 +46,7 @@ func newRound(a *app) *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&spec.Workflow, "workflow", "", "what the machines are to run, for people")
-	flags.BoolVar(&spec.Criteria.FailFast, "fail-fast", false, "the first member that fails ends the round")
+	asks = criteriaFlags(flags)
 	flags.BoolVar(&spec.Force, "force", false, "give the present round up though it has no verdict")
 	return cmd
 }

@@ -19,6 +19,8 @@ func newSeed(a *app) *cobra.Command {
 	var filter string
 	var roles []string
 	var leaderTTL string
+	var acceptComplete bool
+	var asks *criteria
 	var seed profile.Seed
 	cmd := a.mutation(&cobra.Command{
 		Use:   "seed",
@@ -40,6 +42,10 @@ func newSeed(a *app) *cobra.Command {
 			if leaderTTL != "" {
 				seed.Options[profile.Leader] = profile.RoleOptions{TTL: leaderTTL}
 			}
+			if seed.Criteria, err = asks.criteria(); err != nil {
+				return err
+			}
+			seed.Criteria.AcceptComplete = acceptComplete
 			seed.MoreLeaders = !cmd.Flags().Changed("leaders")
 			ctx, cancel := context.WithTimeout(cmd.Context(), commandTimeout)
 			defer cancel()
@@ -47,13 +53,13 @@ func newSeed(a *app) *cobra.Command {
 		},
 	})
 	flags := cmd.Flags()
+	asks = lengthFlags(flags)
 	flags.StringVar(&filter, "filter", "Profiles Eq $CLUSTER_PROFILE", "drpcli filter words that select the members")
 	flags.IntVar(&seed.Leaders, "leaders", 1, "slots of role leader; if not given, as many more as cluster/leaders names members")
 	flags.StringVar(&leaderTTL, "leader-ttl", "", "make the leader slots leases of this TTL, such as 30s; they are sticky otherwise")
 	flags.StringArrayVar(&roles, "role", nil, "NAME=N[,ttl=30s][,on-demand]: another role with N slots, which are leases of that TTL, and\nclaimed only where a command asks for one (repeatable)")
 	flags.StringVar(&seed.Workflow, "workflow", "", "what the machines are to run in round 1, for people")
-	flags.BoolVar(&seed.Criteria.FailFast, "fail-fast", false, "the first member that fails ends round 1")
-	flags.BoolVar(&seed.Criteria.AcceptComplete, "accept-complete", false, "a machine that was complete before its agent ever ran counts in round 1")
+	flags.BoolVar(&acceptComplete, "accept-complete", false, "a machine that was complete before its agent ever ran counts in round 1")
 	return cmd
 }
 

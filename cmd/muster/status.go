@@ -67,7 +67,7 @@ func statusOf(d *profile.Document) (status, error) {
 	if err != nil {
 		return s, err
 	}
-	if s.Barrier, err = coordinator.Standing(d, s.Round.N, barrier); err != nil {
+	if s.Barrier, err = coordinator.Standing(d, profile.BarrierComplete, s.Round.N, barrier); err != nil {
 		return s, err
 	}
 	if s.Slots, err = slotRows(d); err != nil {

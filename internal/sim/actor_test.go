@@ -41,7 +41,7 @@ func (l *life) wait() {
 		if err != nil {
 			continue
 		}
-		if out, _ := coordinator.Wait(l.ctx, l.view, round, nil); out.Verdict != "" {
+		if out, _ := coordinator.Wait(l.ctx, l.view, profile.BarrierComplete, round, nil); out.Verdict != "" {
 			l.world.judge.heard(l.uuid, round, out.Verdict)
 		}
 	}

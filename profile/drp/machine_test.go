@@ -67,6 +67,7 @@ func TestMachinesAreDecodedWithAndWithoutWorkflowComplete(t *testing.T) {
 		"no job":                  {`"CurrentJob":"00000000-0000-0000-0000-000000000000"`, func(*profile.Machine) {}},
 		"no address yet":          {`"Address":"0.0.0.0"`, func(m *profile.Machine) { m.Address = "" }},
 		"leader":                  {`"Params":{"cluster/leader":true}`, func(m *profile.Machine) { m.Leader = true }},
+		"manager":                 {`"Params":{"cluster/manager":true}`, func(m *profile.Machine) { m.Manager = true }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := listen(t, true, func(w http.ResponseWriter, r *http.Request) {

@@ -118,6 +118,7 @@ func decodeMachine(raw json.RawMessage) (profile.Machine, error) {
 		complete = m.Workflow != "" && m.CurrentTask >= len(m.Tasks) && len(m.Tasks) > 0
 	}
 	leader, _ := m.Params["cluster/leader"].(bool)
+	manager, _ := m.Params["cluster/manager"].(bool)
 	job := ""
 	if !uuid.Equal(m.CurrentJob, uuid.NIL) && len(m.CurrentJob) > 0 {
 		job = m.CurrentJob.String()
@@ -125,7 +126,7 @@ func decodeMachine(raw json.RawMessage) (profile.Machine, error) {
 	return profile.Machine{
 		UUID: m.Key(), Name: m.Name, Address: address(m), Profiles: m.Profiles, Workflow: m.Workflow,
 		Complete: complete, Runnable: m.Runnable, Task: m.CurrentTask, Job: job, JobState: m.JobState,
-		Leader: leader,
+		Leader: leader, Manager: manager,
 	}, nil
 }
 

@@ -1,0 +1,57 @@
+package coordinator
+
+import (
+	"slices"
+
+	"muster/profile"
+)
+
+// comers follows who comes and goes while somebody waits, for people: nothing
+// is decided by it.
+type comers struct {
+	lives    map[string]string // expected member → its life when it was first seen, "" before it joined
+	renewed  []string
+	departed []string
+}
+
+// look compares the state d with those before it, and notes in out what
+// happened since the first.
+func (w *comers) look(d *profile.Document, out *Outcome) {
+	expected, err := d.Expected()
+	if err != nil {
+		return
+	}
+	records, err := membersOf(d)
+	if err != nil {
+		return
+	}
+	if w.lives == nil {
+		w.lives = map[string]string{}
+	}
+	for _, uuid := range sortedKeys(w.lives) {
+		if !slices.Contains(expected.Members, uuid) {
+			delete(w.lives, uuid)
+			w.departed = append(w.departed, uuid)
+		}
+	}
+	for _, uuid := range expected.Members {
+		life := records[uuid].Life
+		if was := w.lives[uuid]; was != "" && life != "" && was != life && !slices.Contains(w.renewed, uuid) {
+			w.renewed = append(w.renewed, uuid)
+		}
+		if w.lives[uuid] == "" || life != "" {
+			w.lives[uuid] = life
+		}
+	}
+	for _, uuid := range sortedKeys(records) {
+		if records[uuid].Joined() && !slices.Contains(expected.Members, uuid) {
+			out.Late = append(out.Late, called(records, uuid))
+		}
+	}
+	for _, uuid := range w.renewed {
+		out.Renewed = append(out.Renewed, called(records, uuid))
+	}
+	for _, uuid := range w.departed {
+		out.Departed = append(out.Departed, called(records, uuid))
+	}
+}
