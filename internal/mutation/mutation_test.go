@@ -53,7 +53,7 @@ func senders() []sender {
 }
 
 // variable are the parts of a path that name one of many.
-var variable = regexp.MustCompile(`^(u?\d+|leader|db|web)$`)
+var variable = regexp.MustCompile(`^(u?\d+|leader|db|web|complete|meet)$`)
 
 // normalized is the path of a test op with a * for each part that names one of many.
 func normalized(p profile.Pointer) string {

@@ -15,10 +15,12 @@ import (
 // sources are the functions of the product that put test ops into patches, and
 // how many calls they have that do so: some behind a condition.
 var sources = map[string]int{
+	"agent.Observer.breakOut":          1,
 	"agent.plantRole":                  1,
 	"coordinator.Record":               1,
 	"coordinator.Report":               2,
-	"coordinator.judgeChange":          4,
+	"coordinator.judgeChange":          5,
+	"coordinator.testMissing":          1,
 	"coordinator.reportRunning":        1,
 	"election.(*Elector).grow":         2,
 	"election.(*Elector).mirrorChange": 2,
@@ -41,6 +43,7 @@ var sources = map[string]int{
 	"profile.Pause":                    1,
 	"profile.Release":                  1,
 	"profile.RoundSpec.Plan":           3,
+	"profile.BarrierSpec.Open":         2,
 	"profile.Scale.Plan":               2,
 	"profile.Seed.Plan":                1,
 	"profile.Tenure.Guard":             2,
@@ -56,6 +59,7 @@ var sources = map[string]int{
 // scenario is about what they write.
 var unsent = map[string]string{
 	"agent.(*Agent).intend": "a preview: it shows the patch and sends none",
+	"agent.(*Agent).Wait":   "it hands on the plan of a barrier, which is a scenario",
 	"muster.(*app).write":   "it hands on the plans of operators, which are scenarios",
 }
 

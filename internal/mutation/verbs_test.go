@@ -3,14 +3,20 @@ package mutation
 import (
 	"context"
 	"slices"
+	"time"
 
+	"github.com/hashicorp/go-hclog"
+
+	"muster/agent"
+	"muster/coordinator"
 	"muster/profile"
+	"muster/profile/memory"
 )
 
 // operators are the senders of operators' verbs.
 func operators() []sender {
 	return []sender{
-		seed(), mend(), round(), roundForced(), transfer(), transferDB(), evict(), evictSlot(), evictForced(), allow(),
+		seed(), mend(), round(), roundForced(), barrier(), escape(), transfer(), transferDB(), evict(), evictSlot(), evictForced(), allow(),
 		forget(), forgetUnplanted(), replace(), pause(), scale(), scaleDown(), scaleDB(),
 	}
 }
@@ -269,13 +275,52 @@ func round() sender {
 
 func roundForced() sender {
 	return verb("round", "by force", nil, profile.RoundSpec{After: 1, Force: true}.Plan,
-		scenario{path: profile.ParamBarriers + " complete * verdict", meanwhile: "all complete, and u1 records the verdict", do: func(w *world) {
+		scenario{path: profile.ParamBarriers, meanwhile: "all complete, and u1 records the verdict", do: func(w *world) {
 			for _, uuid := range []string{"u3", "u2", "u1"} {
 				w.hosts[uuid].reports(profile.Running)
 				w.hosts[uuid].reports(profile.Complete)
 			}
 		}, wrong: changed(barrierAt("verdict"), "round 1, which is complete, is superseded")},
 	)
+}
+
+func barrier() sender {
+	return verb("barrier", "", nil, profile.BarrierSpec{Name: "meet", Of: profile.OfArrival}.Plan,
+		portal(profile.ParamRound, profile.At(profile.ParamRound, "n"), 2, "the round is set to 2",
+			changed(profile.At(profile.ParamBarriers, "meet", "1"), "a barrier is opened in round 1 though it is round 2: it never has a verdict")),
+		scenario{path: profile.ParamBarriers, meanwhile: "u2 opens it, with a deadline", do: func(w *world) {
+			w.hosts["u2"].arrives(lenient())
+		}, wrong: changed(meetAt("criteria"), "the criteria of a barrier change that is open")},
+		scenario{path: pathOps, meanwhile: "another operator pauses claims and resumes them", do: func(w *world) {
+			w.verb(profile.Pause(true))
+			w.verb(profile.Pause(false))
+		}, wrong: falls(profile.At(profile.ParamOps, "n"), "the barrier is opened after later requests: the operators' sequence falls")},
+	)
+}
+
+// escape is the manager's, whose machine stops while it waits.
+func escape() sender {
+	return sender{
+		patch: "escape", by: "agent.Observer.breakOut", given: (*world).members,
+		send: func(ctx context.Context, w *world) {
+			machine := memory.NewMachine(profile.Machine{UUID: "manager", Manager: true, Runnable: true})
+			time.AfterFunc(time.Second, func() { machine.Set(func(m *profile.Machine) { m.Runnable = false }) })
+			o := agent.Observer{Store: w.way(), UUID: "manager", Machine: machine, Logger: hclog.NewNullLogger()}
+			o.Wait(ctx, agent.Waiting{}, nil)
+		},
+		cases: []scenario{
+			{path: profile.ParamBarriers + " * * verdict", meanwhile: "all complete, and u1 records the verdict", do: func(w *world) {
+				for _, uuid := range []string{"u3", "u2", "u1"} {
+					w.hosts[uuid].recorded(profile.Complete)
+				}
+				coordinator.Judge(w.t.Context(), w.hosts["u1"].Member, w.hosts["u1"].view, nil)
+			}, wrong: changed(profile.At(profile.ParamEscape), "every wait is broken because the manager could not wait for round 1, which is complete")},
+			late(scenario{path: pathOps, meanwhile: "an operator breaks every wait, and lets members wait again", do: func(w *world) {
+				w.verb(profile.Escape{Code: 1}.Plan)
+				w.verb(profile.Escape{Clear: true}.Plan)
+			}, wrong: changed(profile.At(profile.ParamEscape), "every wait is broken, and the last word was to wait again")}),
+		},
+	}
 }
 
 // unseeded is the sender of a seed into a profile as given makes it.
