@@ -92,8 +92,12 @@ func NewMember(cfg MemberConfig) *Member {
 }
 
 // begin takes the turn to write, and returns what gives it back. It is bounded
-// by ctx: the write before may be outliving an endpoint that is away.
+// by ctx: the write before may be outliving an endpoint that is away. After ctx
+// has ended nothing is begun.
 func (m *Member) begin(ctx context.Context) (end func(), err error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	}
 	select {
 	case m.turn <- struct{}{}:
 		return func() { m.publish(); <-m.turn }, nil

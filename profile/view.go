@@ -127,6 +127,9 @@ func (v *View) After(n uint64) <-chan struct{} {
 // which every cluster profile has is ErrMalformed, and is not put: some proxies
 // and permissions make an empty answer out of a full profile.
 func (v *View) Refresh(ctx context.Context, store Store, names ...string) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	}
 	select {
 	case v.refreshing <- struct{}{}:
 		defer func() { <-v.refreshing }()

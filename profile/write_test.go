@@ -44,6 +44,28 @@ func TestNothingIsWrittenWhenThePlanWantsNothing(t *testing.T) {
 	})
 }
 
+func TestNothingIsBegunOnceTheContextHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		h.join()
+		saved := len(h.saved)
+		h.calls = map[string]int{}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 20 { // a turn that is free must not win by chance
+			if _, err := h.Write(ctx, h.name("other")); !errors.Is(err, profile.ErrUnavailable) || errors.Is(err, profile.ErrUnknownOutcome) {
+				t.Fatalf("Write: error %v, want %v", err, profile.ErrUnavailable)
+			}
+			if err := h.view.Refresh(ctx, h.store, profile.HotParams()...); !errors.Is(err, profile.ErrUnavailable) {
+				t.Fatalf("Refresh: error %v, want %v", err, profile.ErrUnavailable)
+			}
+		}
+		if len(h.saved) != saved || len(h.calls) > 0 {
+			t.Errorf("%d states are kept and calls made: %v, want none", len(h.saved)-saved, h.calls)
+		}
+	})
+}
+
 func TestALostReplyIsSettledByReadingBackOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := seeded(t, two()).host("u1")
