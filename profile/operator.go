@@ -15,6 +15,8 @@ import (
 // own seq. Operators never name a holder.
 type Operator struct {
 	store Store
+	// Random draws from [0, 1) for the jitter of retries; nil takes math/rand/v2.
+	Random func() float64
 }
 
 // NewOperator returns an operator that writes to store.
@@ -25,7 +27,11 @@ func NewOperator(store Store) *Operator { return &Operator{store: store} }
 // return a nil change when it finds its own work done. Errors are as those of
 // Member.Write, and ctx bounds the whole.
 func (o *Operator) Write(ctx context.Context, plan Plan) (*Document, error) {
-	wait := backoff.New(20*time.Millisecond, 5*time.Second, mathrand.Float64)
+	random := o.Random
+	if random == nil {
+		random = mathrand.Float64
+	}
+	wait := backoff.New(20*time.Millisecond, 5*time.Second, random)
 	sent := map[string]bool{}
 	var last, unknown error // unknown: a change of this call may still land
 	for conflicts := 0; conflicts <= conflictsMost; {
