@@ -180,6 +180,10 @@ func (e *Elector) await(ctx context.Context, seen uint64, wake time.Duration) er
 	case <-due:
 	case <-ctx.Done():
 	}
+	select {
+	case <-e.kicks: // one look serves all that woke it
+	default:
+	}
 	return context.Cause(ctx)
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -246,8 +248,8 @@ func lost(t profile.Tenure) error {
 func (e *Elector) leave(ctx context.Context) {
 	e.mu.Lock()
 	led := make([]*Leadership, 0, len(e.led))
-	for _, l := range e.led {
-		led = append(led, l)
+	for _, role := range slices.Sorted(maps.Keys(e.led)) {
+		led = append(led, e.led[role])
 	}
 	e.mu.Unlock()
 	for _, l := range led {
