@@ -15,23 +15,23 @@ type pair struct {
 }
 
 // tally counts what a run of the simulation has seen. It is safe for
-// concurrent use.
+// concurrent use, once it is made.
 type tally struct {
 	mu     sync.Mutex
-	calls  map[point]int
-	hits   map[pair]int
-	tests  map[testOp]int
-	faults int
+	Calls  map[point]int
+	Hits   map[point]map[kind]int
+	Tests  map[testOp]int
+	Faults int
 }
 
 func newTally() *tally {
-	return &tally{calls: map[point]int{}, hits: map[pair]int{}, tests: map[testOp]int{}}
+	return &tally{Calls: map[point]int{}, Hits: map[point]map[kind]int{}, Tests: map[testOp]int{}}
 }
 
 func (t *tally) call(p point) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.calls[p]++
+	t.Calls[p]++
 }
 
 // hit counts a fault at an await point. A window in which all calls suffer is
@@ -39,36 +39,45 @@ func (t *tally) call(p point) {
 func (t *tally) hit(k kind, p point, fault bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.hits[pair{k, p}]++
+	t.hitLocked(k, p, 1)
 	if fault {
-		t.faults++
+		t.Faults++
 	}
+}
+
+func (t *tally) hitLocked(k kind, p point, n int) {
+	if t.Hits[p] == nil {
+		t.Hits[p] = map[kind]int{}
+	}
+	t.Hits[p][k] += n
 }
 
 // add adds the counts of another tally.
 func (t *tally) add(other *tally) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for p, n := range other.calls {
-		t.calls[p] += n
+	for p, n := range other.Calls {
+		t.Calls[p] += n
 	}
-	for p, n := range other.hits {
-		t.hits[p] += n
+	for p, kinds := range other.Hits {
+		for k, n := range kinds {
+			t.hitLocked(k, p, n)
+		}
 	}
-	for op, n := range other.tests {
-		t.tests[op] += n
+	for op, n := range other.Tests {
+		t.Tests[op] += n
 	}
-	t.faults += other.faults
+	t.Faults += other.Faults
 }
 
 // String is a table of await points and kinds of faults, with their hits.
 func (t *tally) String() string {
 	var b strings.Builder
-	for _, p := range slices.Sorted(maps.Keys(t.calls)) {
-		fmt.Fprintf(&b, "%-60s calls %d", p, t.calls[p])
+	for _, p := range slices.Sorted(maps.Keys(t.Calls)) {
+		fmt.Fprintf(&b, "%-60s calls %d", p, t.Calls[p])
 		for _, k := range kinds {
 			if k.hits(p) {
-				fmt.Fprintf(&b, " %s=%d", k, t.hits[pair{k, p}])
+				fmt.Fprintf(&b, " %s=%d", k, t.Hits[p][k])
 			}
 		}
 		b.WriteByte('\n')
@@ -80,7 +89,7 @@ func (t *tally) String() string {
 func (t *tally) least() (int, pair) {
 	least, rarest := -1, pair{}
 	for _, want := range pairs() {
-		if n := t.hits[want]; least < 0 || n < least {
+		if n := t.Hits[want.point][want.kind]; least < 0 || n < least {
 			least, rarest = n, want
 		}
 	}

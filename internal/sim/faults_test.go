@@ -68,7 +68,7 @@ var perCall = []struct {
 	weight int
 }{
 	{slow, 30}, {late, 15}, {lostRequest, 15}, {lostReply, 25}, {twice, 20}, {refused, 15},
-	{pauseBefore, 5}, {pauseAfter, 5}, {killBefore, 4}, {killAfter, 4}, {cut, 2}, {cutReads, 2}, {cutWrites, 2}, {cutReplies, 2},
+	{pauseBefore, 5}, {pauseAfter, 5}, {killBefore, 4}, {killAfter, 4}, {cut, 2}, {cutReads, 2}, {cutWrites, 2}, {cutReplies, 2}, {edit, 1}, {foreign, 1}, {jump, 1},
 }
 
 // draw picks one of perCall.

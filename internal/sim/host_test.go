@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -33,7 +32,7 @@ type host struct {
 	mu     sync.Mutex // guards what follows
 	state  profile.State
 	run    profile.Run
-	counts map[point]uint64
+	turns  map[point]turn
 	resume time.Time          // the process is stopped until then
 	window map[kind]time.Time // until when calls are cut
 	life   *life
@@ -92,7 +91,7 @@ func (l *life) live() error {
 	}
 	peer := agent.NewPeer(agent.PeerConfig{
 		Member: l.member, Store: way{l}, View: l.view, Machine: ownMachine{l}, First: first,
-		Runs: journal{l}, Logger: hclog.NewNullLogger(), Clock: l.clock(), Random: l.random("peer"),
+		Runs: journal{l}, Logger: hclog.NewNullLogger(), Clock: l.clock(), Random: l.random,
 	})
 	l.mu.Lock()
 	l.peer = peer
@@ -115,7 +114,7 @@ func (l *life) join() (profile.Machine, error) {
 	l.view = profile.NewView(d)
 	ids := l.source("ids")
 	member := profile.NewMember(profile.MemberConfig{
-		Store: way{l}, View: l.view, Journal: journal{l}, State: state, Random: l.random("member"),
+		Store: way{l}, View: l.view, Journal: journal{l}, State: state, Random: l.random,
 		NewID: func() string {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -154,30 +153,38 @@ func (h *host) leads(role string) string {
 	return led.Tenure().Slot
 }
 
-// source returns random numbers that depend on the seed, the host, the use and
-// how often the host used it, and on nothing else.
-func (h *host) source(use point) *rand.Rand {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.counts[use]++
-	sum := fnv.New64a()
-	fmt.Fprint(sum, h.uuid, "/", use)
-	return rand.New(rand.NewPCG(h.world.seed^sum.Sum64(), h.counts[use]))
+// turn counts the uses that a host makes of something at one moment.
+type turn struct {
+	at time.Duration
+	n  int
 }
 
-// random is source, safe for concurrent use, as a draw from [0, 1).
-func (h *host) random(use point) func() float64 {
-	source := h.source(use)
-	return func() float64 {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return source.Float64()
+// source returns random numbers that depend on the seed, the host, the use and
+// the moment, and on nothing else: what one goroutine draws changes nothing for
+// another, whichever runs first.
+func (h *host) source(use point) *rand.Rand {
+	now := time.Since(h.world.began)
+	h.mu.Lock()
+	t := h.turns[use]
+	if t.at != now {
+		t = turn{at: now}
 	}
+	t.n++
+	h.turns[use] = t
+	h.mu.Unlock()
+	return h.world.at(now, fmt.Sprint(h.uuid, "/", use, "/", t.n))
+}
+
+// random is what the agent draws from [0, 1): for one use at one moment always
+// the same, since how often a loop turns at one moment is not the seed's to say.
+func (h *host) random() float64 {
+	return h.world.at(time.Since(h.world.began), fmt.Sprint(h.uuid, "/", stacks.of("random"))).Float64()
 }
 
 // stopped blocks while the process is stopped: nothing that it does goes on,
 // and it is late for everything.
 func (l *life) stopped() {
+	var late time.Duration // so that not everything that was stopped goes on at one moment
 	for {
 		l.mu.Lock()
 		left := time.Until(l.resume)
@@ -186,7 +193,10 @@ func (l *life) stopped() {
 		if left <= 0 || gone {
 			return
 		}
-		time.Sleep(left)
+		if late == 0 {
+			late = between(l.source("stopped"), time.Nanosecond, time.Millisecond)
+		}
+		time.Sleep(left + late)
 	}
 }
 

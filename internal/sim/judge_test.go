@@ -3,8 +3,6 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
-	"hash"
-	"hash/fnv"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,6 +18,7 @@ import (
 // Params by which the simulation tells the judge what it does to the profile.
 const (
 	paramRestored = "sim/restored" // integer: how often it was restored
+	paramAssigned = "sim/assigned" // the tenure of a slot that was assigned by hand
 	paramActs     = "site/acts/"   // + ROLE/SLOT: the tenure of the last fenced write
 )
 
@@ -34,7 +33,6 @@ type judge struct {
 
 	mu         sync.Mutex // guards what follows
 	violations []string
-	hash       hash.Hash64
 	slots      map[string]map[string]profile.Slot // as last read
 	used       map[profile.Tenure]bool
 	touched    map[string]time.Time        // slot → when its leaves changed last
@@ -44,14 +42,15 @@ type judge struct {
 	begun      map[string]int              // member → which of them was when its run began
 	complete   map[string]map[string]bool  // id of a round → members whose machine completed in it
 	restores   int
-	history    []lincheck.Op // of the slots
+	assigned   map[profile.Tenure]bool // by hand: a member may hold another slot beside it
+	history    []lincheck.Op           // of the slots
 	unknown    map[profile.Pointer]json.RawMessage
 }
 
 func newJudge(w *world) *judge {
 	return &judge{
-		world: w, hash: fnv.New64a(), used: map[profile.Tenure]bool{}, touched: map[string]time.Time{}, seqs: map[string]map[int64]string{},
-		verdicts: map[string]string{}, begun: map[string]int{}, complete: map[string]map[string]bool{},
+		world: w, used: map[profile.Tenure]bool{}, touched: map[string]time.Time{}, seqs: map[string]map[int64]string{},
+		verdicts: map[string]string{}, begun: map[string]int{}, complete: map[string]map[string]bool{}, assigned: map[profile.Tenure]bool{},
 	}
 }
 
@@ -96,10 +95,9 @@ func (j *judge) commit(before, after *profile.Document) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	restored := changed(before, after, paramRestored)
-	fmt.Fprint(j.hash, time.Since(j.world.began))
 	for _, name := range slices.Sorted(maps.Keys(after.Params)) {
 		if changed(before, after, name) {
-			fmt.Fprint(j.hash, name)
+			j.world.happens("commit", name)
 			if *flagTrace {
 				j.world.trace("commit %s: %s", name, after.Params[name])
 			}
@@ -117,6 +115,11 @@ func (j *judge) commit(before, after *profile.Document) {
 		if round, err := after.Round(); err == nil && (len(j.rounds) == 0 || j.rounds[len(j.rounds)-1] != round.ID) {
 			j.rounds = append(j.rounds, round.ID)
 		}
+	}
+	if changed(before, after, paramAssigned) {
+		var t profile.Tenure
+		json.Unmarshal(after.Params[paramAssigned], &t)
+		j.assigned[t] = true
 	}
 	if changed(before, after, profile.ParamSlots) {
 		j.judgeSlots(before, after, restored)
@@ -155,19 +158,22 @@ func (j *judge) judgeSlots(before, after *profile.Document, restored bool) {
 		holders := map[string]string{}
 		for _, n := range profile.SlotNumbers(slots) {
 			s, was := slots[n], old[role][n]
-			if other := holders[s.Holder]; s.Holder != "" && other != "" {
+			byHand := j.assigned[profile.Tenure{Role: role, Slot: n, Instance: s.Instance, Epoch: s.Epoch}]
+			if other := holders[s.Holder]; s.Holder != "" && other != "" && !byHand {
 				j.violationLocked("%s holds slots %s and %s of %s", s.Holder, other, n, role)
 			}
-			holders[s.Holder] = n
+			if !byHand {
+				holders[s.Holder] = n
+			}
 			if s.Epoch < was.Epoch {
 				j.violationLocked("slot %s/%s: epoch %d after %d", role, n, s.Epoch, was.Epoch)
 			}
 			if s.Holder != was.Holder || s.Instance != was.Instance || s.Epoch != was.Epoch {
-				fmt.Fprint(j.hash, s.Holder, s.Epoch)
+				j.world.happens(role, n, s.Holder, s.Epoch)
 				if who := j.world.stage.inUse(role, n, was); who != "" && j.restores == 0 {
 					j.violationLocked("slot %s/%s is taken from %s, which still acts under it", role, n, who)
 				}
-				if !s.Free() {
+				if !s.Free() && !byHand {
 					j.claimed(before, role, n, was, s)
 				}
 			}

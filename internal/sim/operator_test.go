@@ -18,6 +18,7 @@ func (w *world) operate(ctx context.Context, random *rand.Rand) {
 		return f
 	})}
 	operator := profile.NewOperator(store)
+	operator.Random = random.Float64
 	do := func(what string, plan profile.Plan) {
 		store.does = what
 		limited, cancel := context.WithTimeout(ctx, time.Minute)
@@ -25,8 +26,16 @@ func (w *world) operate(ctx context.Context, random *rand.Rand) {
 		operator.Write(limited, plan)
 	}
 	for !w.isCalm() && ctx.Err() == nil {
-		time.Sleep(between(random, time.Second, 30*time.Second))
-		do(w.action(random))
+		time.Sleep(between(random, time.Second, 30*time.Second/w.haste()))
+		switch {
+		case w.scene == rounds && random.IntN(2) == 0:
+			do("round", w.nextRound())
+		case w.scene == strays && random.IntN(2) == 0:
+			store.does = "assign"
+			w.assign(store, random)
+		default:
+			do(w.action(random))
+		}
 	}
 	for ctx.Err() == nil && !w.judge.opened() {
 		do("resume", profile.Pause(false))
@@ -80,6 +89,39 @@ func (w *world) action(random *rand.Rand) (what string, plan profile.Plan) {
 			}
 		}
 		return nil, nil
+	}
+}
+
+// assign names by hand a member as the holder of a free slot that it has not
+// claimed: it has to give that back.
+func (w *world) assign(store *recorded, random *rand.Rand) {
+	d := w.Document()
+	uuid, role := w.uuids()[random.IntN(w.members)], w.roles()[random.IntN(len(w.roles()))]
+	record, _, err := d.Record(uuid)
+	slots, errSlots := d.Slots()
+	if err != nil || errSlots != nil || !record.Joined() {
+		return
+	}
+	at := func(n, leaf string) profile.Pointer { return profile.At(profile.ParamSlots, role, n, leaf) }
+	for _, n := range profile.SlotNumbers(slots[role]) {
+		s := slots[role][n]
+		if s.Holder == uuid {
+			return
+		}
+		if !s.Free() {
+			continue
+		}
+		c := &profile.Change{}
+		for _, leaf := range []string{"holder", "instance", "epoch"} {
+			c.TestAsRead(d, at(n, leaf))
+		}
+		c.TestAsRead(d, profile.At(profile.ParamMembers, uuid, "seq"))
+		c.Set(at(n, "holder"), uuid)
+		c.Set(at(n, "instance"), record.Instance)
+		c.Set(at(n, "epoch"), s.Epoch+1)
+		c.Set(profile.At(paramAssigned), profile.Tenure{Role: role, Slot: n, Instance: record.Instance, Epoch: s.Epoch + 1})
+		store.Apply(context.Background(), c)
+		return
 	}
 }
 

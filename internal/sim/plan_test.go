@@ -2,8 +2,6 @@ package sim
 
 import (
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"muster/profile"
@@ -23,13 +21,10 @@ type plan struct {
 	rates    []float64     // of the hosts' clocks
 	wild     bool          // the ratio of their rates is above what is promised
 	leases   []bool        // per role, whether its slots are leases
-	prefers  []pair        // faults that this seed looks for
-	strays   bool          // it is restored again and again, so that slots name tenures that nobody remembers
-	restores bool          // the profile may be restored; else the endpoint's clock may jump
+	aims     []*aim        // faults that this seed looks for
+	restores bool          // the profile may be restored; then the endpoint's clock is never set back
+	scene    scene         // what it has much of
 }
-
-// prefersMost is how many pairs of fault and await point a seed looks for.
-const prefersMost = 8
 
 func newPlan(seed uint64) *plan {
 	p := &plan{seed: seed}
@@ -40,12 +35,12 @@ func newPlan(seed uint64) *plan {
 	case size < 20:
 		p.members = 20 + random.IntN(31)
 	default:
-		p.members = 3 + random.IntN(6)
+		p.members = 3 + random.IntN(7)
 	}
 	p.leaders = 1 + random.IntN(3)
 	p.others = random.IntN(3)
 	p.ttl = between(random, profile.LeastTTL, 15*time.Second)
-	p.storm = between(random, 4*time.Minute, 8*time.Minute)
+	p.storm = between(random, 5*time.Minute, 9*time.Minute)
 	p.patience = 10*time.Minute + 3*p.ttl
 	p.latency = between(random, time.Millisecond, 100*time.Millisecond)
 	p.chance = 0.02 + 0.08*random.Float64()
@@ -53,37 +48,8 @@ func newPlan(seed uint64) *plan {
 	p.rates = rates(random, p.members, p.wild)
 	p.leases = []bool{random.IntN(3) > 0, random.IntN(2) > 0}
 	p.restores = random.IntN(2) == 0
-	all := pairs()
-	for i := range prefersMost { // far apart, so that a seed sees many kinds at many points
-		want := all[(seed*prefersMost+uint64(i))*stride%uint64(len(all))]
-		p.prefers = append(p.prefers, want)
-		switch {
-		case want.kind == restore, strings.Contains(string(want.point), "giveBack"):
-			p.restores = true
-		case want.kind == jump:
-			p.restores = i%2 == 0 && p.restores
-		}
-		p.strays = p.strays || strings.Contains(string(want.point), "giveBack")
-	}
+	p.aim()
 	return p
-}
-
-// stride is a prime, so that every pair has its turn.
-const stride = 7919
-
-// rare are await points that few histories reach: there a seed takes every
-// chance to see what it looks for.
-var rare = []string{"giveBack", "Join", "Judge", "unused", "ReadParams@election.(*Elector).look", "Read@election", "Read@coordinator"}
-
-// preference is how likely a seed takes a fault that it looks for.
-func preference(want pair) float64 {
-	switch {
-	case slices.ContainsFunc(rare, func(part string) bool { return strings.Contains(string(want.point), part) }):
-		return 0.9
-	case slices.Contains([]kind{restore, edit, foreign, jump}, want.kind):
-		return 0.6
-	}
-	return 0.3
 }
 
 // rates are how fast the hosts' clocks run: mostly alike, else in a ratio of up
@@ -105,14 +71,12 @@ func rates(random *rand.Rand, n int, wild bool) []float64 {
 	return list
 }
 
-// preferred returns the kind of fault that the seed wants to see at p, or "".
-func (p *plan) preferred(at point, random *rand.Rand) kind {
-	for _, want := range p.prefers {
-		if want.point == at && (want.kind != restore || p.restores) && (want.kind != jump || !p.restores) && random.Float64() < preference(want) {
-			return want.kind
-		}
+// haste is how many times as fast machines run their workflows.
+func (p *plan) haste() time.Duration {
+	if p.scene == rounds {
+		return 6
 	}
-	return ""
+	return 1
 }
 
 // roles are those that members compete for.

@@ -13,11 +13,11 @@ import (
 // runner is the machine's own: it runs the workflow in every round, and again
 // when that did not count, as an operator would have it.
 func (h *host) runner(ctx context.Context, random *rand.Rand) {
-	some := func(most time.Duration) { time.Sleep(between(random, 0, most)) }
+	some := func(most time.Duration) { time.Sleep(between(random, 0, most/h.world.haste())) }
 	for tried, first := "", true; ctx.Err() == nil; {
 		round, due := h.due(tried)
 		if !due {
-			time.Sleep(5 * time.Second)
+			time.Sleep(5 * time.Second / h.world.haste())
 			if !h.world.isCalm() && random.IntN(30) > 0 {
 				continue
 			}

@@ -2,80 +2,130 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 )
 
-// TestSimulation simulates -sim.seeds seeds from -sim.first on, as many at a
-// time as there are processors, and prints what they came to in one line.
+// TestSimulation simulates -sim.seeds seeds from -sim.first on, in as many
+// processes as there are processors, and prints what they came to in one line.
 func TestSimulation(t *testing.T) {
-	first, n := *flagFirst, uint64(*flagSeeds)
 	if *flagSeed >= 0 {
-		first, n = uint64(*flagSeed), 1
+		alone(t, uint64(*flagSeed))
+		return
 	}
-	sum := &sum{tally: newTally(), began: time.Now()}
-	seeds := make(chan uint64)
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for seed := range seeds {
-				sum.add(t, seed, simulate(t, newPlan(seed)))
-			}
-		})
+	sum := share(t, runtime.NumCPU())
+	for _, v := range sum.Violations {
+		t.Error(v)
 	}
-	for seed := first; seed < first+n; seed++ {
-		seeds <- seed
-	}
-	close(seeds)
-	workers.Wait()
-	for p := range sum.tally.calls {
+	for _, p := range slices.Sorted(maps.Keys(sum.Tally.Calls)) {
 		if !slices.Contains(awaitPoints, p) {
 			t.Errorf("await point %s is not listed in awaitPoints: no seed looks for faults there", p)
 		}
 	}
-	sum.tally.everyTestOpHasItsScenario(t)
+	sum.Tally.everyTestOpHasItsScenario(t)
 	if testing.Verbose() {
-		t.Logf("await points:\n%s", sum.tally)
+		t.Logf("await points:\n%s", sum.Tally)
+	}
+	for _, lack := range sum.lacks() {
+		t.Error(lack)
 	}
 	fmt.Println(sum)
 }
 
-// sum is what all seeds of a run came to.
-type sum struct {
-	began time.Time
-	tally *tally
-
-	mu                                     sync.Mutex // guards what follows
-	seeds, operations, tenures, violations int
-	lived                                  time.Duration
+// alone simulates one seed, several times if that is asked for, and tells by a
+// hash whether the same happened.
+func alone(t *testing.T, seed uint64) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // as in the run that the seed is from
+	for range *flagTries {
+		r := simulate(t, newPlan(seed))
+		t.Logf("seed %d: what happened when: %016x", seed, r.events)
+		for _, v := range r.violations {
+			t.Errorf("seed %d: %s", seed, v)
+		}
+	}
 }
 
-func (s *sum) add(t *testing.T, seed uint64, r result) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tally.add(r.tally)
-	s.seeds++
-	s.operations += r.operations
-	s.tenures += r.tenures
-	s.lived += r.lived
-	s.violations += len(r.violations)
-	if *flagSeed >= 0 { // so that two replays can be compared
-		t.Logf("seed %d: what was committed when: %016x", seed, r.commits)
-	}
+// sum is what all seeds of a run came to, or those of one process.
+type sum struct {
+	Tally                      *tally
+	Seeds, Operations, Tenures int
+	Lived                      time.Duration // of all members together
+	Violations                 []string
+	began                      time.Time
+}
+
+func newSum() *sum { return &sum{Tally: newTally(), began: time.Now()} }
+
+func (s *sum) add(seed uint64, r result) {
+	s.Tally.add(r.tally)
+	s.Seeds++
+	s.Operations += r.operations
+	s.Tenures += r.tenures
+	s.Lived += r.lived
 	for _, v := range r.violations {
-		t.Errorf("seed %d: %s", seed, v)
+		s.Violations = append(s.Violations, fmt.Sprintf("seed %d: %s", seed, v))
 	}
 	if len(r.violations) > 0 {
-		t.Logf("replay: go test ./internal/sim -run TestSimulation -sim.seed=%d", seed)
+		s.Violations = append(s.Violations, fmt.Sprintf("replay: go test ./internal/sim -run TestSimulation -args -sim.seed=%d", seed))
 	}
 }
 
-// String is the closing line.
+// merge adds the sum of another process.
+func (s *sum) merge(other *sum) {
+	s.Tally.add(other.Tally)
+	s.Seeds += other.Seeds
+	s.Operations += other.Operations
+	s.Tenures += other.Tenures
+	s.Lived += other.Lived
+	s.Violations = append(s.Violations, other.Violations...)
+}
+
+// A full run, and the least that proves anything about a part of one.
+const (
+	fullSeeds  = 10_000
+	sliceLeast = 500
+)
+
+// lacks says what a run has too little of to prove what it is for. A full one
+// has 100,000 tenures, a year of members' hours (8,760), a fault in each of
+// their minutes, and each kind of fault 100 times at each await point; a part of
+// it has its share of these, and every kind of fault at every await point.
+func (s *sum) lacks() (list []string) {
+	if s.Seeds < sliceLeast {
+		return nil
+	}
+	lack := func(what string, is, want float64) {
+		if is < want {
+			list = append(list, fmt.Sprintf("%s: %.2f, want at least %.2f in %d seeds", what, is, want, s.Seeds))
+		}
+	}
+	share := float64(s.Seeds) / fullSeeds
+	least, rarest := s.Tally.least()
+	hits := 1.0
+	if s.Seeds >= fullSeeds {
+		hits = 100
+	}
+	lack("tenures", float64(s.Tenures), 100_000*share)
+	lack("members' hours", s.Lived.Hours(), 8760*share)
+	lack("faults in a member's minute", s.faultsPerMinute(), 1)
+	lack(fmt.Sprintf("%s at %s", rarest.kind, rarest.point), float64(least), hits)
+	return list
+}
+
+// violations counts them: with each seed comes a line that says how to replay it.
+func (s *sum) violations() int {
+	return len(slices.DeleteFunc(slices.Clone(s.Violations), func(v string) bool { return strings.HasPrefix(v, "replay:") }))
+}
+
+func (s *sum) faultsPerMinute() float64 { return float64(s.Tally.Faults) / s.Lived.Minutes() }
+
+// String is the closing line. simulated_hours are those of all members together.
 func (s *sum) String() string {
-	least, rarest := s.tally.least()
-	return fmt.Sprintf("simulation: seeds=%d simulated_hours=%.1f operations=%d tenures=%d faults=%d violations=%d await_points=%d pairs=%d least_hits=%d rarest=%s/%s seconds=%.0f",
-		s.seeds, s.lived.Hours(), s.operations, s.tenures, s.tally.faults, s.violations, len(s.tally.calls), len(pairs()), least, rarest.kind, rarest.point, time.Since(s.began).Seconds())
+	least, rarest := s.Tally.least()
+	return fmt.Sprintf("simulation: seeds=%d simulated_hours=%.1f operations=%d tenures=%d faults=%d violations=%d faults_per_member_minute=%.2f await_points=%d pairs=%d least_hits=%d rarest=%s/%s seconds=%.0f",
+		s.Seeds, s.Lived.Hours(), s.Operations, s.Tenures, s.Tally.Faults, s.violations(), s.faultsPerMinute(), len(s.Tally.Calls), len(pairs()), least, rarest.kind, rarest.point, time.Since(s.began).Seconds())
 }

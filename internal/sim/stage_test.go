@@ -86,6 +86,10 @@ func (s *stage) restored() {
 // span is a time in which a process acts: from, to.
 type span struct{ from, to time.Duration }
 
+// wakes is how long a process that was stopped takes to go on, at most: what it
+// has to do at once it does one after the other, a millisecond apart.
+const wakes = 5 * time.Millisecond
+
 // spans are when the act happened: not after its process was killed, nor while
 // it was stopped.
 func (a *act) spans(now time.Duration) []span {
@@ -105,9 +109,9 @@ func (a *act) spans(now time.Duration) []span {
 			continue
 		}
 		list = append(list, span{from, p.from})
-		from = p.to
+		from = p.to + wakes
 	}
-	return append(list, span{from, end})
+	return append(list, span{min(from, end), end})
 }
 
 // judge: no two members ever act as the holder of one slot.

@@ -16,6 +16,14 @@ import (
 // docs/mutations.md.
 type testOp struct{ patch, path string }
 
+// MarshalText and UnmarshalText let it be a key in JSON.
+func (op testOp) MarshalText() ([]byte, error) { return []byte(op.patch + "\t" + op.path), nil }
+
+func (op *testOp) UnmarshalText(text []byte) error {
+	op.patch, op.path, _ = strings.Cut(string(text), "\t")
+	return nil
+}
+
 // patches are who makes which patch of docs/mutations.md. What operators do that
 // is not here, no code of the product does.
 var patches = map[string]string{
@@ -65,7 +73,7 @@ func (t *tally) test(maker string, c *profile.Change) {
 				parts[i] = "*"
 			}
 		}
-		t.tests[testOp{patch, strings.Join(parts, " ")}]++
+		t.Tests[testOp{patch, strings.Join(parts, " ")}]++
 	}
 }
 
@@ -76,7 +84,7 @@ func (t *tally) everyTestOpHasItsScenario(test *testing.T) {
 	if err != nil {
 		test.Fatal(err)
 	}
-	for op := range t.tests {
+	for op := range t.Tests {
 		row := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(op.patch) + "(, [^|]*)? \\| `" + regexp.QuoteMeta(op.path) + "` ")
 		if op.patch != "" && !row.Match(table) {
 			test.Errorf("%s tests %s, for which internal/mutation has no scenario", op.patch, op.path)

@@ -32,13 +32,13 @@ func (l *life) await(method string) (end func() bool, ok bool) {
 
 // meet is the beginning of every await point.
 func (l *life) meet(method string) (misfortune, bool) {
+	m := misfortune{life: l, point: stacks.of(method)}
+	m.alone("meet")
 	l.stopped()
-	m := misfortune{life: l}
 	if l.dead() {
 		return m, false
 	}
-	p := stacks.of(method)
-	m = l.choose(p)
+	m = l.choose(m.point)
 	switch m.kind {
 	case pauseBefore:
 		l.pause(l.world.longPause(m.random))
@@ -49,8 +49,15 @@ func (l *life) meet(method string) (misfortune, bool) {
 	return m, !l.dead()
 }
 
+// alone gives a process the moment to itself: what begins and ends at one moment
+// would go on in an order that the seed does not decide.
+func (m misfortune) alone(why point) {
+	time.Sleep(between(m.source(why+m.point), time.Nanosecond, time.Millisecond))
+}
+
 // after is the end of every await point.
 func (m misfortune) after() bool {
+	m.alone("after")
 	m.stopped()
 	switch m.kind {
 	case pauseAfter:
@@ -73,8 +80,9 @@ func (l *life) choose(p point) misfortune {
 	if w.isCalm() {
 		return m
 	}
-	if k := w.preferred(p, random); k != "" {
-		m.kind = k
+	aim := w.wanted(p, random)
+	if aim != nil {
+		m.kind = aim.kind
 	} else if random.Float64() < w.chance {
 		if k := draw(random); k.hits(p) {
 			m.kind = k
@@ -84,6 +92,9 @@ func (l *life) choose(p point) misfortune {
 		m.kind = "" // it is under way
 	}
 	if m.kind != "" {
+		if aim != nil {
+			aim.met.Add(1)
+		}
 		w.tally.hit(m.kind, p, true)
 	}
 	switch m.kind {
@@ -107,6 +118,7 @@ func (l *life) choose(p point) misfortune {
 			m.fault.LoseReply = m.fault.LoseReply || k == cutReplies
 		}
 	}
+	w.happens(l.uuid, p, m.kind, m.fault)
 	return m
 }
 
@@ -147,8 +159,8 @@ func through[T any](l *life, method string, silence error, call func(*memory.Sto
 	if !alive {
 		return none, fmt.Errorf("%w: %w", profile.ErrUnavailable, errKilled)
 	}
-	l.world.trace("%s %s: %s %+v", l.uuid, m.point, m.kind, m.fault)
 	v, err := call(l.world.Store(func(memory.Call) memory.Fault { return m.fault }), m.fault)
+	l.world.happens(l.uuid, m.point, "ends", err == nil)
 	l.world.trace("%s %s: ends with %v", l.uuid, m.point, err)
 	if !m.after() {
 		return none, fmt.Errorf("%w: %w", silence, errKilled)

@@ -35,12 +35,13 @@ type world struct {
 	backup atomic.Pointer[profile.Document] // what a restore brings back
 	skew   atomic.Int64                     // of the endpoint's clock, in ns
 	busy   sync.Map                         // kinds that are under way in the whole world
+	events atomic.Uint64                    // a hash of what happened when
 }
 
 // result is what one seed came to.
 type result struct {
 	violations []string
-	commits    uint64        // hash of what was committed when
+	events     uint64        // hash of what happened when
 	history    []lincheck.Op // of the slots
 	lived      time.Duration // of all members together
 	operations int
@@ -70,7 +71,7 @@ func simulate(t *testing.T, p *plan) (r result) {
 		time.Sleep(2 * time.Minute) // whatever is on its way arrives
 		w.judge.final()
 		r = result{
-			violations: w.judge.found(), commits: w.judge.hash.Sum64(), history: w.judge.history, lived: time.Since(w.began) * time.Duration(len(w.hosts)),
+			violations: w.judge.found(), events: w.events.Load(), history: w.judge.history, lived: time.Since(w.began) * time.Duration(len(w.hosts)),
 			operations: int(w.judge.operations.Load()), tenures: len(w.judge.used), tally: w.tally,
 		}
 	})
@@ -103,7 +104,7 @@ func newWorld(t *testing.T, p *plan) *world {
 	}
 	w.backup.Store(w.Document())
 	for i, uuid := range p.uuids() {
-		h := &host{world: w, uuid: uuid, rate: p.rates[i], counts: map[point]uint64{}, window: map[kind]time.Time{}}
+		h := &host{world: w, uuid: uuid, rate: p.rates[i], turns: map[point]turn{}, window: map[kind]time.Time{}}
 		h.state = profile.State{UUID: uuid, Profile: cluster}
 		h.machine = memory.NewMachine(profile.Machine{UUID: uuid, Name: "host " + uuid, Workflow: "w", Runnable: true, Task: 1, Job: "job 0"})
 		w.hosts = append(w.hosts, h)
@@ -115,10 +116,13 @@ func newWorld(t *testing.T, p *plan) *world {
 func (w *world) isCalm() bool { return w.calm.Load() }
 
 // stream returns random numbers that depend on the seed and the use alone.
-func (p *plan) stream(use string) *rand.Rand {
+func (p *plan) stream(use string) *rand.Rand { return p.at(0, use) }
+
+// at returns random numbers that depend on the seed, the use and the moment.
+func (p *plan) at(moment time.Duration, use string) *rand.Rand {
 	sum := fnv.New64a()
 	sum.Write([]byte(use))
-	return rand.New(rand.NewPCG(p.seed, sum.Sum64()))
+	return rand.New(rand.NewPCG(p.seed^sum.Sum64(), uint64(moment)))
 }
 
 // ended takes note of what an agent ended with, by itself.
@@ -128,6 +132,15 @@ func (w *world) ended(h *host, err error) {
 	if context.Cause(h.life.ctx) == nil && !malformed && !w.judge.restored() {
 		w.judge.violation("%s ended by itself: %v", h.uuid, err)
 	}
+}
+
+// happens adds something to the hash of what happened when. Of two things at
+// one moment it does not say which came first: nor does the seed.
+func (w *world) happens(what ...any) {
+	sum := fnv.New64a()
+	fmt.Fprint(sum, time.Since(w.began), what)
+	w.events.Add(sum.Sum64())
+	w.trace("%s", fmt.Sprint(what...))
 }
 
 // trace tells what happens, if it was asked for.
@@ -158,8 +171,12 @@ func (w *world) settle() {
 
 // misfortunes happen to a host by the time that passes.
 func (h *host) misfortunes(ctx context.Context, random *rand.Rand) {
+	most := map[scene]time.Duration{rounds: 4 * time.Minute, ends: 30 * time.Second}[h.world.scene]
+	if most == 0 {
+		most = 80 * time.Second
+	}
 	for !h.world.isCalm() && ctx.Err() == nil {
-		time.Sleep(between(random, time.Second, 80*time.Second))
+		time.Sleep(between(random, time.Second, most))
 		h.mu.Lock()
 		l := h.life
 		h.mu.Unlock()
@@ -167,6 +184,9 @@ func (h *host) misfortunes(ctx context.Context, random *rand.Rand) {
 			continue
 		}
 		k := []kind{cut, cutReads, cutWrites, cutReplies, pauseAfter, killAfter, ""}[random.IntN(7)]
+		if h.world.scene == ends && random.IntN(2) == 0 {
+			k = ""
+		}
 		switch k {
 		case "": // no fault, but an end as it should be
 			l.cancel(errOver)
@@ -216,11 +236,22 @@ func (w *world) suffer(k kind, random *rand.Rand) {
 	case foreign:
 		w.foreign(random)
 	case jump:
-		w.skew.Store(int64([]time.Duration{0, tenYears, -tenYears}[random.IntN(3)]))
+		w.jump(random)
 	}
 }
 
 const tenYears = 10 * 365 * 24 * time.Hour
+
+// jump sets the endpoint's clock ten years wrong, or right. One that may be
+// restored goes forward only, and for 200 years: nobody promises that epochs
+// rise in a restored profile with a clock that was set back.
+func (w *world) jump(random *rand.Rand) {
+	if now := time.Duration(w.skew.Load()); w.restores {
+		w.skew.Store(int64(min(now+tenYears, 20*tenYears)))
+		return
+	}
+	w.skew.Store(int64([]time.Duration{0, tenYears, -tenYears}[random.IntN(3)]))
+}
 
 func (w *world) restore() {
 	params := maps.Clone(w.backup.Load().Params)
@@ -231,8 +262,8 @@ func (w *world) restore() {
 
 // stray restores the profile now and then.
 func (w *world) stray(random *rand.Rand) {
-	for w.strays && !w.isCalm() {
-		if time.Sleep(between(random, 40*time.Second, 70*time.Second)); !w.isCalm() && w.begin(restore) {
+	for w.scene == strays && !w.isCalm() {
+		if time.Sleep(between(random, 60*time.Second, 120*time.Second)); !w.isCalm() && w.begin(restore) {
 			w.suffer(restore, random)
 		}
 	}
@@ -265,7 +296,7 @@ func (w *world) edit(random *rand.Rand) {
 	w.judge.editing.Store(true)
 	defer w.judge.editing.Store(false)
 	good := w.byHand(name, func(json.RawMessage) json.RawMessage { return json.RawMessage(wrong[name]) })
-	time.Sleep(between(random, time.Second, 20*time.Second))
+	time.Sleep(between(random, time.Second, 12*time.Second))
 	w.byHand(name, func(now json.RawMessage) json.RawMessage {
 		if string(now) == wrong[name] {
 			return good
