@@ -49,7 +49,7 @@ var patches = map[string]string{
 }
 
 // variable are the parts of a path that name one of many.
-var variable = regexp.MustCompile(`^(u?\d+|leader|db)$`)
+var variable = regexp.MustCompile(`^(u?\d+|leader|db|complete)$`)
 
 // test counts the test ops of a change that somebody makes.
 func (t *tally) test(maker string, c *profile.Change) {
