@@ -106,29 +106,47 @@ func (c *Client) Preview(ctx context.Context, in Intent) ([]profile.Op, error) {
 
 // Wait implements Local.
 func (c *Client) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
-	resp, err := c.send(ctx, http.MethodPost, "wait", w)
+	last, err := c.follow(ctx, "wait", w, func(l waitLine) {
+		if progress != nil {
+			progress(l.Outcome)
+		}
+	})
+	return last.Outcome, err
+}
+
+// Pass implements Local.
+func (c *Client) Pass(ctx context.Context, p Passing, progress func(string)) error {
+	_, err := c.follow(ctx, "pass", p, func(l waitLine) {
+		if progress != nil {
+			progress(l.Said)
+		}
+	})
+	return err
+}
+
+// follow asks the agent to wait, hands on its lines and returns the last.
+func (c *Client) follow(ctx context.Context, path string, in any, progress func(waitLine)) (waitLine, error) {
+	resp, err := c.send(ctx, http.MethodPost, path, in)
 	if err != nil {
-		return coordinator.Outcome{}, err
+		return waitLine{}, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return coordinator.Outcome{}, decodeFault(resp.Body)
+		return waitLine{}, decodeFault(resp.Body)
 	}
 	lines := json.NewDecoder(resp.Body)
 	for {
 		var l waitLine
 		if err := lines.Decode(&l); err != nil {
 			if cause := context.Cause(ctx); cause != nil {
-				return l.Outcome, cause
+				return l, cause
 			}
-			return l.Outcome, fmt.Errorf("%w: the agent went away while this command waited (%v)", ErrStopping, err)
+			return l, fmt.Errorf("%w: the agent went away while this command waited (%v)", ErrStopping, err)
 		}
 		if l.Done {
-			return l.Outcome, l.Fault.err()
+			return l, l.Fault.err()
 		}
-		if progress != nil {
-			progress(l.Outcome)
-		}
+		progress(l)
 	}
 }
 

@@ -22,6 +22,8 @@ type Local interface {
 	Arrive(ctx context.Context, in Arrival) (profile.Round, error)
 	// Wait blocks until a barrier has a verdict.
 	Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error)
+	// Pass blocks until gates of the kinds leader and param are all open.
+	Pass(ctx context.Context, p Passing, progress func(string)) error
 	// BeginStep and EndStep frame a gated local step.
 	BeginStep(ctx context.Context, name string, round profile.Round) (note StepNote, again bool, err error)
 	EndStep(ctx context.Context, name string, round profile.Round, exit int) error
@@ -89,11 +91,27 @@ func (a *Agent) mayReport(said string) error {
 
 // Wait implements Local.
 func (a *Agent) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
+	return a.waiter().wait(ctx, w, progress)
+}
+
+// Passing says which gates to wait for.
+type Passing struct {
+	// Timeout ends the wait; 0 is none.
+	Timeout time.Duration      `json:"timeout"`
+	Gates   []coordinator.Gate `json:"gates"`
+}
+
+// Pass implements Local.
+func (a *Agent) Pass(ctx context.Context, p Passing, progress func(string)) error {
+	return a.waiter().pass(ctx, p, progress)
+}
+
+func (a *Agent) waiter() waiter {
 	write := func(ctx context.Context, plan profile.Plan) error {
 		_, err := a.member.Write(ctx, plan)
 		return a.written(err)
 	}
-	return waiter{store: a.cfg.Store, view: a.view, uuid: a.member.UUID(), log: a.log, write: write}.wait(ctx, w, progress)
+	return waiter{store: a.cfg.Store, view: a.view, uuid: a.member.UUID(), log: a.log, write: write}
 }
 
 func random() float64 { return mathrand.Float64() }

@@ -41,7 +41,8 @@ type (
 	}
 	// waitLine is one line of the answer to a wait; the last has Done.
 	waitLine struct {
-		Outcome coordinator.Outcome `json:"outcome"`
+		Outcome coordinator.Outcome `json:"outcome,omitzero"`
+		Said    string              `json:"said,omitempty"` // of gates
 		Done    bool                `json:"done"`
 		Fault   *fault              `json:"fault,omitempty"`
 	}
@@ -160,6 +161,7 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	mux.HandleFunc("POST /v1/wait", func(w http.ResponseWriter, r *http.Request) { a.serveWait(ctx, w, r) })
+	mux.HandleFunc("POST /v1/pass", func(w http.ResponseWriter, r *http.Request) { a.servePass(ctx, w, r) })
 	mux.HandleFunc("POST /v1/lead", func(w http.ResponseWriter, r *http.Request) { a.serveLead(ctx, w, r) })
 	server := &http.Server{
 		Handler:           mux,
@@ -193,18 +195,39 @@ func (a *Agent) serveWait(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if !asked(w, r, &b) {
 		return
 	}
+	send := lines(w)
+	outcome, err := a.Wait(r.Context(), b, func(o coordinator.Outcome) { send(waitLine{Outcome: o}) })
+	send(waitLine{Outcome: outcome, Done: true, Fault: toFault(whileRunning(ctx, err))})
+}
+
+// servePass is serveWait for gates.
+func (a *Agent) servePass(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	var b Passing
+	if !asked(w, r, &b) {
+		return
+	}
+	send := lines(w)
+	err := a.Pass(r.Context(), b, func(text string) { send(waitLine{Said: text}) })
+	send(waitLine{Done: true, Fault: toFault(whileRunning(ctx, err))})
+}
+
+// lines begins an answer of lines, and returns what sends one.
+func lines(w http.ResponseWriter) func(waitLine) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	lines, flush := json.NewEncoder(w), http.NewResponseController(w)
-	send := func(l waitLine) {
-		if lines.Encode(l) == nil { // a waiter that has gone is noticed by its context
+	to, flush := json.NewEncoder(w), http.NewResponseController(w)
+	return func(l waitLine) {
+		if to.Encode(l) == nil { // a waiter that has gone is noticed by its context
 			flush.Flush()
 		}
 	}
-	outcome, err := a.Wait(r.Context(), b, func(o coordinator.Outcome) { send(waitLine{Outcome: o}) })
+}
+
+// whileRunning returns err, or that the agent, whose context is ctx, has ended.
+func whileRunning(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = fmt.Errorf("%w: the agent of this host ended while this command waited; start it and wait again: %w", ErrStopping, cause)
+		return fmt.Errorf("%w: the agent of this host ended while this command waited; start it and wait again: %w", ErrStopping, cause)
 	}
-	send(waitLine{Outcome: outcome, Done: true, Fault: toFault(err)})
+	return err
 }
 
 func asked(w http.ResponseWriter, r *http.Request, v any) bool {

@@ -26,13 +26,30 @@ type Observer struct {
 }
 
 // Wait waits as Local.Wait does.
-func (o Observer) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
+func (o Observer) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (out coordinator.Outcome, err error) {
+	err = o.watch(ctx, func(ctx context.Context, wt waiter) (err error) {
+		out, err = wt.wait(ctx, w, progress)
+		return err
+	})
+	if errors.Is(err, errUnmanaged) {
+		err = o.breakOut(ctx, err, out.Round, w.Barrier)
+	}
+	return out, err
+}
+
+// Pass waits as Local.Pass does.
+func (o Observer) Pass(ctx context.Context, p Passing, progress func(string)) error {
+	return o.watch(ctx, func(ctx context.Context, wt waiter) error { return wt.pass(ctx, p, progress) })
+}
+
+// watch keeps a view up to date while do runs.
+func (o Observer) watch(ctx context.Context, do func(context.Context, waiter) error) error {
 	d, err := o.Store.Read(ctx)
 	if err == nil {
 		err = d.Check()
 	}
 	if err != nil {
-		return coordinator.Outcome{}, err
+		return err
 	}
 	view := profile.NewView(d)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -53,13 +70,10 @@ func (o Observer) Wait(ctx context.Context, w Waiting, progress func(coordinator
 		_, err := profile.NewOperator(o.Store).Write(ctx, plan)
 		return err
 	}
-	out, err := waiter{store: o.Store, view: view, uuid: o.UUID, log: o.Logger, write: write}.wait(ctx, w, progress)
+	err = do(ctx, waiter{store: o.Store, view: view, uuid: o.UUID, log: o.Logger, write: write})
 	stop()
 	g.Wait() // ends with the context's cause, which says nothing new
-	if errors.Is(err, errUnmanaged) {
-		err = o.breakOut(ctx, err, out.Round, w.Barrier)
-	}
-	return out, err
+	return err
 }
 
 // errUnmanaged is why the wait of a manager ends that is not runnable any more.
@@ -127,11 +141,9 @@ const progressEvery = 10 * time.Second
 // wait takes the round that the profile says when the wait begins, read then:
 // an older one that is remembered could be complete already.
 func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
-	if w.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, w.Timeout, fmt.Errorf("%w after %s", coordinator.ErrTimeout, w.Timeout))
-		defer cancel()
-	}
+	ctx, cancel := bounded(ctx, w.Timeout)
+	defer cancel()
+	defer wt.view.Want()()
 	if w.Barrier == "" {
 		w.Barrier = profile.BarrierComplete
 	}
@@ -164,6 +176,26 @@ func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.
 	out, err := coordinator.Wait(ctx, wt.view, w.Barrier, round, progress)
 	stop()
 	return out, errors.Join(err, g.Wait())
+}
+
+// bounded ends ctx after the time-out, unless that is 0.
+func bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w after %s", coordinator.ErrTimeout, timeout))
+}
+
+// pass waits until all gates are open at the same time.
+func (wt waiter) pass(ctx context.Context, p Passing, progress func(string)) error {
+	ctx, cancel := bounded(ctx, p.Timeout)
+	defer cancel()
+	names := coordinator.Params(p.Gates)
+	defer wt.view.Want(names...)()
+	if err := wt.refresh(ctx, append(profile.HotParams(), names...)); err != nil {
+		return err
+	}
+	return coordinator.Pass(ctx, wt.view, p.Gates, progress)
 }
 
 // barrier sees to it that the barrier is there with the criteria that are asked

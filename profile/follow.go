@@ -187,7 +187,8 @@ func (w Watch) Run(ctx context.Context) error {
 	}
 	doc, _ := w.View.Latest()
 	look := func(ctx context.Context, version string) error {
-		names := HotParams()
+		wanted, _ := w.View.Wanted()
+		names := append(HotParams(), wanted...)
 		d, _ := w.View.Latest()
 		if !bytes.HasPrefix(d.Params[ParamMembers], []byte("{")) { // read while it was edited by hand: it may have been mended
 			names = append(names, ParamMembers)
@@ -200,7 +201,19 @@ func (w Watch) Run(ctx context.Context) error {
 		d, _ := w.View.Latest()
 		return HoldOff(d, w.Random)
 	}
-	return Follow{Source: w.Store, Since: doc.Version, Look: look, HoldOff: holdOff, Pace: w.Pace, Trouble: w.Trouble, Random: w.Random}.Run(ctx)
+	return Follow{Source: w.Store, Since: doc.Version, Look: look, HoldOff: holdOff, Pace: w.pace, Trouble: w.Trouble, Random: w.Random}.Run(ctx)
+}
+
+// pace is Pace, but there is no rest while somebody waits for a change.
+func (w Watch) pace() time.Duration {
+	if w.Pace == nil {
+		return 0
+	}
+	pace := w.Pace()
+	if _, waited := w.View.Wanted(); waited && pace > pollEvery {
+		return 0
+	}
+	return pace
 }
 
 // HoldOff is how long a member waits between a hint and reading, so that the

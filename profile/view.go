@@ -19,12 +19,14 @@ type View struct {
 	mixed   bool          // that state was put together of two
 	changed chan struct{} // closed when n rises
 
-	refreshing chan struct{} // holds one token while a Refresh reads
+	refreshing chan struct{}  // holds one token while a Refresh reads
+	wanted     map[string]int // params beside the hot ones → how many wait for them
+	waiters    int            // who wait for a change
 }
 
 // NewView returns a view that starts with d.
 func NewView(d *Document) *View {
-	v := &View{memo: newMemo(), n: 1, whole: 1, changed: make(chan struct{}), refreshing: make(chan struct{}, 1)}
+	v := &View{memo: newMemo(), n: 1, whole: 1, changed: make(chan struct{}), refreshing: make(chan struct{}, 1), wanted: map[string]int{}}
 	v.doc = v.remembering(d)
 	return v
 }
@@ -119,6 +121,33 @@ func (v *View) After(n uint64) <-chan struct{} {
 		return now
 	}
 	return v.changed
+}
+
+// Want says that somebody waits for a change of the profile, and of these params
+// beside the hot ones: until release is called a Watch reads them too, and does
+// not rest.
+func (v *View) Want(names ...string) (release func()) {
+	v.count(1, names)
+	return sync.OnceFunc(func() { v.count(-1, names) })
+}
+
+func (v *View) count(by int, names []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.waiters += by
+	for _, name := range names {
+		if v.wanted[name] += by; v.wanted[name] == 0 {
+			delete(v.wanted, name)
+		}
+	}
+}
+
+// Wanted returns the params that are wanted beside the hot ones, and whether
+// anybody waits for a change.
+func (v *View) Wanted() (names []string, waited bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return sorted(v.wanted), v.waiters > 0
 }
 
 // Refresh reads the named params of store into the view, one call after the

@@ -1,0 +1,232 @@
+package coordinator
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"muster/profile"
+)
+
+// Gate is a condition of the cluster that blocks a local step.
+type Gate struct {
+	Kind string `json:"kind"` // GateComplete, GateLeader or GateParam
+	Name string `json:"name"` // of the barrier, the role or the param
+	// Count is how many slots must be held (0: all), or how many entries the
+	// param must have at least (0: not asked for).
+	Count int `json:"count,omitempty"`
+	// Equals is what the param must be; nil is anything but null.
+	Equals json.RawMessage `json:"equals,omitempty"`
+}
+
+// Kinds of gates.
+const (
+	GateComplete = "complete" // the barrier of this name has a verdict
+	GateLeader   = "leader"   // slots of a role are held
+	GateParam    = "param"    // a param of the profile is set
+)
+
+// ParseGate reads complete[:BARRIER], leader:ROLE[=COUNT] and param:KEY[=VALUE],
+// VALUE being JSON or else a string. The error is ErrUsage.
+func ParseGate(text string) (Gate, error) {
+	kind, rest, _ := strings.Cut(text, ":")
+	name, value, given := strings.Cut(rest, "=")
+	g := Gate{Kind: kind, Name: name}
+	switch {
+	case kind == GateComplete && !given:
+		if name == "" {
+			g.Name = profile.BarrierComplete
+		}
+		return g, nil
+	case kind == GateLeader && name != "":
+		n, err := strconv.Atoi(value)
+		if g.Count = n; !given || err == nil && n > 0 {
+			return g, nil
+		}
+	case kind == GateParam && name != "":
+		if given {
+			g.Equals = ParseValue(value)
+		}
+		return g, nil
+	}
+	return g, fmt.Errorf("%w: gate: expected complete, complete:BARRIER, leader:ROLE, leader:ROLE=COUNT, param:KEY or param:KEY=VALUE, found %q", ErrUsage, text)
+}
+
+// ParseValue is what a word of the command line means as a value: JSON, or else
+// a string.
+func ParseValue(word string) json.RawMessage {
+	if json.Valid([]byte(word)) {
+		return json.RawMessage(word)
+	}
+	raw, _ := json.Marshal(word) // a string always is
+	return raw
+}
+
+// Pass blocks until all gates, which are of kind leader or param, are open in
+// one and the same state of the profile. The caller wants their params from the
+// view (Gates' Params), which is up to date when Pass is called. progress, which
+// may be nil, is told what is waited for, when that changes. ctx bounds the wait.
+func Pass(ctx context.Context, view *profile.View, gates []Gate, progress func(string)) error {
+	var seen uint64
+	said := ""
+	alive := sightings{}
+	for {
+		d, n, err := view.Wait(ctx, seen)
+		if err != nil {
+			return err
+		}
+		seen = n
+		if d.Escaped() {
+			return brokenOut(d)
+		}
+		if err := d.Check(); err != nil {
+			return err
+		}
+		if err := alive.look(d); err != nil {
+			return err
+		}
+		var shut []string
+		for _, g := range gates {
+			why, err := g.shut(d, alive)
+			if err != nil {
+				return err
+			}
+			if why != "" {
+				shut = append(shut, why)
+			}
+		}
+		if len(shut) == 0 {
+			return nil
+		}
+		if text := strings.Join(shut, "; "); text != said && progress != nil {
+			said = text
+			progress(text)
+		}
+	}
+}
+
+// Params returns what gates look at beside the hot params.
+func Params(gates []Gate) []string {
+	var names []string
+	for _, g := range gates {
+		if g.Kind == GateParam {
+			names = append(names, g.Name)
+		}
+	}
+	return unique(names)
+}
+
+// shut says why the gate is shut, or "".
+func (g Gate) shut(d *profile.Document, alive sightings) (string, error) {
+	if g.Kind == GateLeader {
+		return g.leaderless(d, alive)
+	}
+	raw, ok := d.Params[g.Name]
+	var v any
+	switch {
+	case !ok || json.Unmarshal(raw, &v) != nil || v == nil:
+		return fmt.Sprintf("param %s is not set", g.Name), nil
+	case g.Equals != nil && !sameValue(raw, g.Equals):
+		return fmt.Sprintf("param %s is not %s", g.Name, g.Equals), nil
+	case g.Count > 0 && entries(v) < g.Count:
+		return fmt.Sprintf("param %s has %d of %d entries", g.Name, entries(v), g.Count), nil
+	}
+	return "", nil
+}
+
+// entries is how many entries a list or an object has; of anything else 0.
+func entries(v any) int {
+	switch v := v.(type) {
+	case []any:
+		return len(v)
+	case map[string]any:
+		return len(v)
+	}
+	return 0
+}
+
+// sameValue compares two values; numbers by their text, so that none is rounded.
+func sameValue(a, b json.RawMessage) bool {
+	decoded := func(raw json.RawMessage) (v any, err error) {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.UseNumber()
+		return v, d.Decode(&v)
+	}
+	x, errX := decoded(a)
+	y, errY := decoded(b)
+	return errX == nil && errY == nil && reflect.DeepEqual(x, y)
+}
+
+// leaderless says that too few slots of the role are held, or "". A lease counts
+// while it is seen to be renewed.
+func (g Gate) leaderless(d *profile.Document, alive sightings) (string, error) {
+	slots, err := d.Slots()
+	if err != nil {
+		return "", err
+	}
+	count, _, err := d.SlotCount(g.Name)
+	if err != nil {
+		return "", err
+	}
+	want := g.Count
+	if want == 0 {
+		want = count
+	}
+	if _, known := slots[g.Name]; !known || want > count || count == 0 {
+		return "", fmt.Errorf("%w: role %q has %d slots, and %d of them can never be held", ErrUsage, g.Name, count, max(want, 1))
+	}
+	held := 0
+	for _, n := range profile.SlotNumbers(slots[g.Name]) {
+		if s := slots[g.Name][n]; !s.Free() && alive.renewed(g.Name, n, s) {
+			held++
+		}
+	}
+	if held >= want {
+		return "", nil
+	}
+	return fmt.Sprintf("role %s has %d of %d leaders", g.Name, held, want), nil
+}
+
+// sightings are the slots as they were last seen to change.
+type sightings map[string]sighting
+
+type sighting struct {
+	slot profile.Slot
+	at   time.Time // zero: it is as it was when looking began
+}
+
+// look takes note of the state d.
+func (w sightings) look(d *profile.Document) error {
+	slots, err := d.Slots()
+	if err != nil {
+		return err
+	}
+	for role, all := range slots {
+		for n, s := range all {
+			last, known := w[role+"/"+n]
+			switch {
+			case !known:
+				w[role+"/"+n] = sighting{slot: s}
+			case last.slot.Instance != s.Instance || last.slot.Epoch != s.Epoch || last.slot.Renewal != s.Renewal:
+				w[role+"/"+n] = sighting{slot: s, at: time.Now()}
+			}
+		}
+	}
+	return nil
+}
+
+// renewed reports whether a held slot is sticky, or a lease that was seen to
+// change within the time after which others take it over.
+func (w sightings) renewed(role, n string, s profile.Slot) bool {
+	ttl, err := profile.ParseTTL(s.TTL)
+	if err != nil || ttl == 0 {
+		return err == nil
+	}
+	at := w[role+"/"+n].at
+	return !at.IsZero() && time.Since(at) < profile.TakeOverAfter(ttl)
+}
