@@ -17,7 +17,7 @@ import (
 
 func newWait(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "wait", Short: "Block until a condition of the cluster holds", Args: cobra.NoArgs}
-	cmd.AddCommand(newWaitComplete(a))
+	cmd.AddCommand(newWaitComplete(a), newWaitLeader(a), newWaitParam(a))
 	return cmd
 }
 
@@ -39,7 +39,7 @@ func newWaitComplete(a *app) *cobra.Command {
 	flags.StringVar(&w.Barrier, "barrier", profile.BarrierComplete, "name of the barrier; one of another name is opened if need be")
 	flags.IntVar(&w.Round, "round", 0, "wait for this round: a later one is waited for, the last eight can be asked for")
 	flags.StringVar(&w.Workflow, "workflow", "", "wait for the present or the next round that was opened for this workflow")
-	flags.DurationVar(&w.Timeout, "timeout", 0, "give up after this time (exit 3); the round goes on")
+	timeoutFlag(cmd, &w.Timeout)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if w.Timeout < 0 {
 			return negative(w.Timeout)
@@ -71,17 +71,9 @@ func (a *app) wait(ctx context.Context, w agent.Waiting) (coordinator.Outcome, e
 		})
 		return outcome, err
 	}
-	client, err := a.client()
+	observer, err := a.observer()
 	if err != nil {
 		return coordinator.Outcome{}, err
-	}
-	store, err := a.store()
-	if err != nil {
-		return coordinator.Outcome{}, err
-	}
-	observer := agent.Observer{Store: store, UUID: a.cfg.UUID, Logger: a.logger()}
-	if auth, err := a.operator(); err == nil && a.cfg.UUID != "" {
-		observer.Machine = client.Machine(a.cfg.UUID, auth)
 	}
 	return observer.Wait(ctx, w, a.progress)
 }
