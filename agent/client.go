@@ -115,13 +115,13 @@ func (c *Client) Wait(ctx context.Context, w Waiting, progress func(coordinator.
 }
 
 // Pass implements Local.
-func (c *Client) Pass(ctx context.Context, p Passing, progress func(string)) error {
-	_, err := c.follow(ctx, "pass", p, func(l waitLine) {
+func (c *Client) Pass(ctx context.Context, p Passing, progress func(string)) (coordinator.Passed, error) {
+	last, err := c.follow(ctx, "pass", p, func(l waitLine) {
 		if progress != nil {
 			progress(l.Said)
 		}
 	})
-	return err
+	return last.Passed, err
 }
 
 // follow asks the agent to wait, hands on its lines and returns the last.

@@ -22,11 +22,13 @@ type Local interface {
 	Arrive(ctx context.Context, in Arrival) (profile.Round, error)
 	// Wait blocks until a barrier has a verdict.
 	Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error)
-	// Pass blocks until gates of the kinds leader and param are all open.
-	Pass(ctx context.Context, p Passing, progress func(string)) error
+	// Pass blocks until a passage is open.
+	Pass(ctx context.Context, p Passing, progress func(string)) (coordinator.Passed, error)
 	// BeginStep and EndStep frame a gated local step.
 	BeginStep(ctx context.Context, name string, round profile.Round) (note StepNote, again bool, err error)
 	EndStep(ctx context.Context, name string, round profile.Round, exit int) error
+	// Lead asks for a slot of a role, under which a command is to run.
+	Lead(ctx context.Context, ask LeadAsk) (*Hold, error)
 	// Set sets a param under a tenure; profile.ErrLost if that has ended.
 	Set(ctx context.Context, s Setting) error
 	// Resign gives up the slot of role, and returns the tenure that has ended;
@@ -94,15 +96,15 @@ func (a *Agent) Wait(ctx context.Context, w Waiting, progress func(coordinator.O
 	return a.waiter().wait(ctx, w, progress)
 }
 
-// Passing says which gates to wait for.
+// Passing says what to wait for.
 type Passing struct {
+	coordinator.Passage
 	// Timeout ends the wait; 0 is none.
-	Timeout time.Duration      `json:"timeout"`
-	Gates   []coordinator.Gate `json:"gates"`
+	Timeout time.Duration `json:"timeout"`
 }
 
 // Pass implements Local.
-func (a *Agent) Pass(ctx context.Context, p Passing, progress func(string)) error {
+func (a *Agent) Pass(ctx context.Context, p Passing, progress func(string)) (coordinator.Passed, error) {
 	return a.waiter().pass(ctx, p, progress)
 }
 

@@ -42,7 +42,8 @@ type (
 	// waitLine is one line of the answer to a wait; the last has Done.
 	waitLine struct {
 		Outcome coordinator.Outcome `json:"outcome,omitzero"`
-		Said    string              `json:"said,omitempty"` // of gates
+		Said    string              `json:"said,omitempty"` // of a passage
+		Passed  coordinator.Passed  `json:"passed,omitzero"`
 		Done    bool                `json:"done"`
 		Fault   *fault              `json:"fault,omitempty"`
 	}
@@ -200,15 +201,15 @@ func (a *Agent) serveWait(ctx context.Context, w http.ResponseWriter, r *http.Re
 	send(waitLine{Outcome: outcome, Done: true, Fault: toFault(whileRunning(ctx, err))})
 }
 
-// servePass is serveWait for gates.
+// servePass is serveWait for a passage.
 func (a *Agent) servePass(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	var b Passing
 	if !asked(w, r, &b) {
 		return
 	}
 	send := lines(w)
-	err := a.Pass(r.Context(), b, func(text string) { send(waitLine{Said: text}) })
-	send(waitLine{Done: true, Fault: toFault(whileRunning(ctx, err))})
+	passed, err := a.Pass(r.Context(), b, func(text string) { send(waitLine{Said: text}) })
+	send(waitLine{Passed: passed, Done: true, Fault: toFault(whileRunning(ctx, err))})
 }
 
 // lines begins an answer of lines, and returns what sends one.

@@ -38,8 +38,12 @@ func (o Observer) Wait(ctx context.Context, w Waiting, progress func(coordinator
 }
 
 // Pass waits as Local.Pass does.
-func (o Observer) Pass(ctx context.Context, p Passing, progress func(string)) error {
-	return o.watch(ctx, func(ctx context.Context, wt waiter) error { return wt.pass(ctx, p, progress) })
+func (o Observer) Pass(ctx context.Context, p Passing, progress func(string)) (passed coordinator.Passed, err error) {
+	err = o.watch(ctx, func(ctx context.Context, wt waiter) (err error) {
+		passed, err = wt.pass(ctx, p, progress)
+		return err
+	})
+	return passed, err
 }
 
 // watch keeps a view up to date while do runs.
@@ -186,16 +190,19 @@ func bounded(ctx context.Context, timeout time.Duration) (context.Context, conte
 	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w after %s", coordinator.ErrTimeout, timeout))
 }
 
-// pass waits until all gates are open at the same time.
-func (wt waiter) pass(ctx context.Context, p Passing, progress func(string)) error {
+// pass waits until a passage is open.
+func (wt waiter) pass(ctx context.Context, p Passing, progress func(string)) (coordinator.Passed, error) {
 	ctx, cancel := bounded(ctx, p.Timeout)
 	defer cancel()
-	names := coordinator.Params(p.Gates)
+	names := p.Params()
 	defer wt.view.Want(names...)()
-	if err := wt.refresh(ctx, append(profile.HotParams(), names...)); err != nil {
-		return err
+	if p.Role != "" {
+		names = append(names, profile.ParamExpected)
 	}
-	return coordinator.Pass(ctx, wt.view, p.Gates, progress)
+	if err := wt.refresh(ctx, append(profile.HotParams(), names...)); err != nil {
+		return coordinator.Passed{}, err
+	}
+	return coordinator.Pass(ctx, wt.view, wt.uuid, p.Passage, progress)
 }
 
 // barrier sees to it that the barrier is there with the criteria that are asked

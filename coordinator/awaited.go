@@ -15,6 +15,7 @@ type crowd struct {
 	// settled is false while slots are about to be taken, which changes who is
 	// meant by a role.
 	settled bool
+	bySlot  bool              // they are who holds a slot
 	seen    []profile.Pointer // what the crowd was computed from, beside the expected version
 }
 
@@ -54,7 +55,7 @@ func bySlots(d *profile.Document, role string, expected profile.Expected) (crowd
 	if err := d.CheckRole(role); err != nil {
 		return crowd{}, err
 	}
-	who := crowd{settled: true}
+	who := crowd{settled: true, bySlot: role != profile.Worker}
 	holders := []string{}
 	for _, r := range sortedKeys(slots) {
 		options, err := d.RoleOptions(r)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,41 +68,40 @@ func ParseValue(word string) json.RawMessage {
 	return raw
 }
 
-// Pass blocks until all gates, which are of kind leader or param, are open in
-// one and the same state of the profile. The caller wants their params from the
-// view (Gates' Params), which is up to date when Pass is called. progress, which
-// may be nil, is told what is waited for, when that changes. ctx bounds the wait.
-func Pass(ctx context.Context, view *profile.View, gates []Gate, progress func(string)) error {
+// Passage is what blocks a local step beside barriers.
+type Passage struct {
+	Gates []Gate `json:"gates"` // of the kinds leader and param
+	// Role, if there is one, is that whose members take the step. It is waited
+	// for until it is clear who that is.
+	Role string `json:"role,omitempty"`
+}
+
+// Passed says in which round a passage was open, whether the member has its
+// role, and whether that is by a slot, which may be lost again.
+type Passed struct {
+	Round  profile.Round `json:"round"`
+	Has    bool          `json:"has"`
+	BySlot bool          `json:"by_slot"`
+}
+
+// Pass blocks until all gates are open, and it is clear who has the role, in one
+// and the same state of the profile. The caller wants the passage's Params from
+// the view, which is up to date when Pass is called. uuid is the member's.
+// progress, which may be nil, is told what is waited for, when that changes. ctx
+// bounds the wait.
+func Pass(ctx context.Context, view *profile.View, uuid string, p Passage, progress func(string)) (Passed, error) {
 	var seen uint64
 	said := ""
 	alive := sightings{}
 	for {
 		d, n, err := view.Wait(ctx, seen)
 		if err != nil {
-			return err
+			return Passed{}, err
 		}
 		seen = n
-		if d.Escaped() {
-			return brokenOut(d)
-		}
-		if err := d.Check(); err != nil {
-			return err
-		}
-		if err := alive.look(d); err != nil {
-			return err
-		}
-		var shut []string
-		for _, g := range gates {
-			why, err := g.shut(d, alive)
-			if err != nil {
-				return err
-			}
-			if why != "" {
-				shut = append(shut, why)
-			}
-		}
-		if len(shut) == 0 {
-			return nil
+		passed, shut, err := p.look(d, uuid, alive)
+		if err != nil || len(shut) == 0 {
+			return passed, err
 		}
 		if text := strings.Join(shut, "; "); text != said && progress != nil {
 			said = text
@@ -110,10 +110,47 @@ func Pass(ctx context.Context, view *profile.View, gates []Gate, progress func(s
 	}
 }
 
-// Params returns what gates look at beside the hot params.
-func Params(gates []Gate) []string {
+// look says what of the passage is shut in the state d.
+func (p Passage) look(d *profile.Document, uuid string, alive sightings) (passed Passed, shut []string, err error) {
+	if d.Escaped() {
+		return passed, nil, brokenOut(d)
+	}
+	if err := d.Check(); err != nil {
+		return passed, nil, err
+	}
+	if passed.Round, err = d.Round(); err != nil {
+		return passed, nil, err
+	}
+	if err := alive.look(d); err != nil {
+		return passed, nil, err
+	}
+	for _, g := range p.Gates {
+		why, err := g.shut(d, alive)
+		if err != nil {
+			return passed, nil, err
+		}
+		if why != "" {
+			shut = append(shut, why)
+		}
+	}
+	if p.Role == "" {
+		return passed, shut, nil
+	}
+	who, err := awaited(d, profile.Criteria{Role: p.Role})
+	if err != nil {
+		return passed, nil, err
+	}
+	passed.Has, passed.BySlot = slices.Contains(who.uuids, uuid), who.bySlot
+	if !who.settled {
+		shut = append(shut, fmt.Sprintf("it is not clear yet who is a %s: slots are free", p.Role))
+	}
+	return passed, shut, nil
+}
+
+// Params returns what the gates look at beside the hot params.
+func (p Passage) Params() []string {
 	var names []string
-	for _, g := range gates {
+	for _, g := range p.Gates {
 		if g.Kind == GateParam {
 			names = append(names, g.Name)
 		}

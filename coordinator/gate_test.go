@@ -26,12 +26,13 @@ func (w *world) passing(gates ...string) (ended <-chan error, said *[]string, st
 	}
 	ctx, cancel := context.WithCancelCause(w.t.Context())
 	view := profile.NewView(w.Document())
-	release := view.Want(coordinator.Params(list)...)
-	way := w.Store(nil)
-	go profile.Watch{Store: way, View: view}.Run(ctx)
+	way := coordinator.Passage{Gates: list}
+	release := view.Want(way.Params()...)
+	store := w.Store(nil)
+	go profile.Watch{Store: store, View: view}.Run(ctx)
 	c, said := make(chan error, 1), &[]string{}
 	go func() {
-		err := coordinator.Pass(ctx, view, list, func(text string) { *said = append(*said, text) })
+		_, err := coordinator.Pass(ctx, view, "u00", way, func(text string) { *said = append(*said, text) })
 		release()
 		cancel(nil)
 		c <- err
@@ -128,9 +129,12 @@ func TestACountedParamOpensAGateWithItsEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
 		view := profile.NewView(w.Document())
-		gates := []coordinator.Gate{{Kind: coordinator.GateParam, Name: "k", Count: 2}}
+		way := coordinator.Passage{Gates: []coordinator.Gate{{Kind: coordinator.GateParam, Name: "k", Count: 2}}}
 		ended := make(chan error, 1)
-		go func() { ended <- coordinator.Pass(t.Context(), view, gates, nil) }()
+		go func() {
+			_, err := coordinator.Pass(t.Context(), view, "u00", way, nil)
+			ended <- err
+		}()
 		for _, shut := range []any{"ab", 7, []int{1}, map[string]int{"a": 1}} {
 			w.put(profile.At("k"), shut)
 			see(view, w.Document())
@@ -186,6 +190,40 @@ func TestAGateFailsClosed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestARoleIsWaitedForUntilItIsClearWhoHasIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(2), Leaders: 1})
+		w.all(2)
+		type end struct {
+			uuid, role string
+			passed     coordinator.Passed
+			err        error
+		}
+		ends := make(chan end, 4)
+		view := profile.NewView(w.Document())
+		for _, role := range []string{profile.Leader, profile.Worker} {
+			for _, uuid := range members(2) {
+				go func() {
+					passed, err := coordinator.Pass(t.Context(), view, uuid, coordinator.Passage{Role: role}, nil)
+					ends <- end{uuid, role, passed, err}
+				}()
+			}
+		}
+		pass(time.Hour)
+		if len(ends) > 0 {
+			t.Fatalf("clear, though a slot is free: %+v", <-ends)
+		}
+		w.occupy(profile.Leader, "u01")
+		see(view, w.Document())
+		for range 4 {
+			e := <-ends
+			if want := (e.role == profile.Leader) == (e.uuid == "u01"); e.err != nil || e.passed.Has != want || e.passed.Round.ID != w.nth(1).ID {
+				t.Errorf("%+v, want that it has the role: %v", e, want)
+			}
+		}
+	})
 }
 
 func TestGatesThatMakeNoSenseAreRefused(t *testing.T) {

@@ -51,6 +51,9 @@ func newWaitParam(a *app) *cobra.Command {
 				return fmt.Errorf("%w: --count: expected 1 or more, found %d", errUsage, gate.Count)
 			}
 			if cmd.Flags().Changed("equals") {
+				if gate.Count > 0 {
+					return fmt.Errorf("%w: --equals and --count: give one of them", errUsage)
+				}
 				gate.Equals = coordinator.ParseValue(equals)
 			}
 			gate.Name = args[0]
@@ -62,7 +65,6 @@ func newWaitParam(a *app) *cobra.Command {
 	flags.StringVar(&equals, "equals", "", "wait for this value (JSON; what is no JSON is taken as a string)")
 	flags.IntVar(&gate.Count, "count", 0, "wait for a list or an object of at least so many entries")
 	timeoutFlag(cmd, &p.Timeout)
-	cmd.MarkFlagsMutuallyExclusive("equals", "count")
 	return cmd
 }
 
@@ -77,13 +79,17 @@ func (a *app) pass(ctx context.Context, p agent.Passing) error {
 		return negative(p.Timeout)
 	}
 	if a.isMember() || reachable(a.cfg.Socket) {
-		return a.local(ctx, p.Timeout, func(ctx context.Context, l agent.Local) error { return l.Pass(ctx, p, a.waits) })
+		return a.local(ctx, p.Timeout, func(ctx context.Context, l agent.Local) error {
+			_, err := l.Pass(ctx, p, a.waits)
+			return err
+		})
 	}
 	observer, err := a.observer()
 	if err != nil {
 		return err
 	}
-	return observer.Pass(ctx, p, a.waits)
+	_, err = observer.Pass(ctx, p, a.waits)
+	return err
 }
 
 // waits says on stderr what is waited for.

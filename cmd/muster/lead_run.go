@@ -28,6 +28,10 @@ type lead struct {
 	signals   <-chan os.Signal
 	connect   func(context.Context, agent.LeadAsk) (*agent.Hold, error)
 	mayReturn bool // connect may work again after the connection has ended
+	// begin, if there is one, is called once the slot is held; its error is in the
+	// place of the command.
+	begin func() error
+	begun bool // it was called, without an error
 
 	child     *guard.Child    // once it runs; the rest belongs to tend then
 	deadlines guard.Deadlines // that hold
@@ -63,6 +67,13 @@ func (l *lead) run(waiting, running context.Context) error {
 	granted, err := l.await(waiting)
 	if err != nil {
 		return err
+	}
+	if l.begin != nil {
+		if err := l.begin(); err != nil {
+			l.hold.Done()
+			return err
+		}
+		l.begun = true
 	}
 	l.ask.Tenure = granted.Tenure
 	l.deadlines = guard.Deadlines{Term: granted.Term, Kill: granted.Kill}

@@ -15,46 +15,82 @@ import (
 	"github.com/spf13/cobra"
 
 	"muster/agent"
+	"muster/coordinator"
 	"muster/profile"
 )
 
+// step is a gated command of this host.
+type step struct {
+	name     string
+	barriers []string            // to wait at, one after the other
+	passage  coordinator.Passage // what has to be open then
+	timeout  time.Duration       // of the waiting
+	path     string
+	args     []string
+}
+
 func newRun(a *app) *cobra.Command {
 	var after []string
-	var name string
-	var timeout time.Duration
+	var s step
 	cmd := &cobra.Command{
-		Use:   "run --after GATE -- COMMAND [ARG...]",
-		Short: "Run a command on this host once a gate opens, at most once a round",
-		Long: "Blocks until the gate opens, runs COMMAND and returns its exit code. The gate `complete` opens when\n" +
-			"every expected member has completed its workflow in the present round. A command never runs twice\n" +
-			"in a round: if it has run, its exit code is returned again; if it may have run, that is an error.\n" +
-			"The command's result is recorded in the profile. It inherits the environment as it is.",
+		Use:   "run --after GATE [--role ROLE] -- COMMAND [ARG...]",
+		Short: "Run a command on this host once gates open, at most once a round",
+		Long: "Blocks until the gates are open, runs COMMAND and returns its exit code. Gates are\n" +
+			"  complete[:BARRIER]   the round, or a barrier in it, is complete (or partial, as it allows)\n" +
+			"  leader:ROLE[=COUNT]  all slots of a role are held, or so many\n" +
+			"  param:KEY[=VALUE]    the profile has the param, with that value\n" +
+			"Barriers are waited for first, in the order given; then the others must be open at the same time.\n\n" +
+			"With --role COMMAND runs only where the member has it, once that is clear: a role with slots, one of\n" +
+			"muster/expected, or worker, which is who holds no slot. Elsewhere there is nothing to do (exit 0). Under a role\n" +
+			"with slots it runs as under `muster lead`: it is dead before anybody else has the slot (exit 9).\n\n" +
+			"A command never runs twice in a round: if it has run, its exit code is returned again; if it may have run,\n" +
+			"that is an error. The command's result is recorded in the profile.",
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(after) == 0 {
-				return fmt.Errorf("%w: --after: name the gate to wait for: complete", errUsage)
+				return fmt.Errorf("%w: --after: name the gate to wait for, such as complete", errUsage)
 			}
-			for _, gate := range after {
-				if gate != "complete" {
-					return fmt.Errorf("%w: --after: expected complete, found %q", errUsage, gate)
-				}
+			if s.timeout < 0 {
+				return negative(s.timeout)
 			}
-			if timeout < 0 {
-				return negative(timeout)
+			if err := s.gates(after); err != nil {
+				return err
 			}
-			if name == "" {
-				name = stepName(args)
+			if s.path, err = exec.LookPath(args[0]); err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
 			}
-			return a.local(cmd.Context(), timeout, func(ctx context.Context, l agent.Local) error {
-				return a.gated(ctx, l, name, timeout, args)
-			})
+			if s.args = args; s.name == "" {
+				s.name = stepName(args)
+			}
+			take := a.local
+			if s.passage.Role != "" {
+				take = a.leading
+			}
+			return take(cmd.Context(), s.timeout, func(ctx context.Context, l agent.Local) error { return a.gated(ctx, l, s) })
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&after, "after", nil, "gate to wait for: complete")
-	flags.StringVar(&name, "name", "", "name of the step (default: from the command)")
-	flags.DurationVar(&timeout, "timeout", 0, "give up waiting after this time (exit 3)")
+	flags.StringArrayVar(&after, "after", nil, "gate to wait for: complete[:BARRIER], leader:ROLE[=COUNT] or param:KEY[=VALUE] (repeatable)")
+	flags.StringVar(&s.passage.Role, "role", "", "run only where the member has this role; under its slot, if it has slots")
+	flags.StringVar(&s.name, "name", "", "name of the step (default: from the command)")
+	flags.DurationVar(&s.timeout, "timeout", 0, "give up waiting after this time (exit 3)")
 	return cmd
+}
+
+// gates sorts what the step is to wait for.
+func (s *step) gates(after []string) error {
+	for _, text := range after {
+		g, err := coordinator.ParseGate(text)
+		if err != nil {
+			return err
+		}
+		if g.Kind == coordinator.GateComplete {
+			s.barriers = append(s.barriers, g.Name)
+		} else {
+			s.passage.Gates = append(s.passage.Gates, g)
+		}
+	}
+	return nil
 }
 
 // stepName names a step after its command, so that another command is another
@@ -70,45 +106,125 @@ func stepName(args []string) string {
 	return fmt.Sprintf("%.20s-%x", "s"+base, sum[:6])
 }
 
-// gated waits for the gate and runs the command as a step of the round.
-func (a *app) gated(ctx context.Context, l agent.Local, name string, timeout time.Duration, args []string) error {
-	path, err := exec.LookPath(args[0])
-	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+// await waits for all that the step is gated by, and returns the round in which
+// that is open, and whether this member takes the step.
+func (a *app) await(ctx context.Context, l agent.Local, s step) (coordinator.Passed, error) {
+	if s.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("%w after %s", coordinator.ErrTimeout, s.timeout))
+		defer cancel()
 	}
-	outcome, err := l.Wait(ctx, agent.Waiting{Timeout: timeout, InJob: a.inJob()}, a.progress)
+	var round profile.Round
+	for _, name := range s.barriers {
+		outcome, err := l.Wait(ctx, agent.Waiting{InJob: a.inJob(), Barrier: name, Round: round.N}, a.progress)
+		if err != nil {
+			return coordinator.Passed{}, err
+		}
+		round = profile.Round{N: outcome.Round, ID: outcome.RoundID}
+	}
+	if len(s.passage.Gates) == 0 && s.passage.Role == "" {
+		return coordinator.Passed{Round: round, Has: true}, nil
+	}
+	passed, err := l.Pass(ctx, agent.Passing{Passage: s.passage}, a.waits)
+	if err == nil && len(s.barriers) > 0 && passed.Round.ID != round.ID {
+		err = fmt.Errorf("%w: round %d was complete, but it is round %d by now", coordinator.ErrSuperseded, round.N, passed.Round.N)
+	}
+	passed.Has = passed.Has || s.passage.Role == ""
+	return passed, err
+}
+
+// gated waits for the gates and runs the command as a step of the round.
+func (a *app) gated(ctx context.Context, l agent.Local, s step) error {
+	passed, err := a.await(ctx, l, s)
 	if err != nil {
 		return err
 	}
-	round := profile.Round{N: outcome.Round, ID: outcome.RoundID}
-	note, again, err := l.BeginStep(ctx, name, round)
+	if !passed.Has {
+		fmt.Fprintln(a.stderr, clean(fmt.Sprintf("step %s is for role %s, which this member does not have: nothing to do", s.name, s.passage.Role)))
+		return nil
+	}
+	round := profile.Round{N: passed.Round.N, ID: passed.Round.ID}
+	if passed.BySlot {
+		return a.under(ctx, l, s, round)
+	}
+	note, again, err := l.BeginStep(ctx, s.name, round)
 	if err != nil {
 		return err
 	}
 	if again {
-		fmt.Fprintf(a.stderr, "step %s has run in round %d already (exit %d)\n", name, round.N, note.Exit)
-		if err := l.EndStep(ctx, name, round, note.Exit); err != nil { // the profile may not know yet
-			return fmt.Errorf("step %s ended with exit %d, but that could not be noted: %w", name, note.Exit, err)
-		}
-		return result(note.Exit)
+		return a.ran(ctx, l, s, round, note)
 	}
-	exit, started := execute(ctx, path, args)
-	// The step has run: that is noted even while the end was asked for.
-	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
-	defer cancel()
-	err = l.EndStep(noting, name, round, exit)
-	if errors.Is(err, agent.ErrStopping) { // the agent ended, or is another by now
-		err = a.local(noting, commandTimeout, func(ctx context.Context, l agent.Local) error {
-			return l.EndStep(ctx, name, round, exit)
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("step %s ended with exit %d, but that could not be noted: %w", name, exit, err)
+	exit, started := execute(ctx, s.path, s.args)
+	if err := a.noteEnd(ctx, l, s, round, exit); err != nil {
+		return err
 	}
 	if started != nil {
 		return errors.Join(started, result(exit))
 	}
 	return result(exit) // bare: the command has spoken for itself
+}
+
+// errRan means that the step has run in this round already.
+var errRan = errors.New("the step has run already")
+
+// under runs the step under the slot that this member holds.
+func (a *app) under(ctx context.Context, l agent.Local, s step, round profile.Round) error {
+	signals, stop := catchSignals()
+	defer stop()
+	var note agent.StepNote
+	held := &lead{
+		stderr: a.stderr, ask: agent.LeadAsk{Role: s.passage.Role}, path: s.path, args: s.args, signals: signals, connect: l.Lead,
+		begin: func() (err error) {
+			var again bool
+			if note, again, err = l.BeginStep(ctx, s.name, round); err == nil && again {
+				err = errRan
+			}
+			return err
+		},
+	}
+	_, held.mayReturn = l.(*agent.Client)
+	waiting, cancel := context.WithTimeoutCause(ctx, slotWait, fmt.Errorf("%w: it was held when the gates opened", errSlotLost))
+	defer cancel()
+	running := context.WithoutCancel(ctx)
+	err := held.run(waiting, running)
+	switch {
+	case errors.Is(err, errRan):
+		return a.ran(ctx, l, s, round, note)
+	case !held.begun:
+		return err
+	}
+	if noted := a.noteEnd(running, l, s, round, exitCode(err)); noted != nil {
+		return errors.Join(noted, err)
+	}
+	return err
+}
+
+// slotWait is how long a step waits for the slot that its member held a moment ago.
+const slotWait = 10 * time.Second
+
+// ran answers for a step that has run in this round already.
+func (a *app) ran(ctx context.Context, l agent.Local, s step, round profile.Round, note agent.StepNote) error {
+	fmt.Fprintf(a.stderr, "step %s has run in round %d already (exit %d)\n", s.name, round.N, note.Exit)
+	if err := l.EndStep(ctx, s.name, round, note.Exit); err != nil { // the profile may not know yet
+		return fmt.Errorf("step %s ended with exit %d, but that could not be noted: %w", s.name, note.Exit, err)
+	}
+	return result(note.Exit)
+}
+
+// noteEnd notes how the step ended, even while the end was asked for: it has run.
+func (a *app) noteEnd(ctx context.Context, l agent.Local, s step, round profile.Round, exit int) error {
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
+	defer cancel()
+	err := l.EndStep(noting, s.name, round, exit)
+	if errors.Is(err, agent.ErrStopping) { // the agent ended, or is another by now
+		err = a.local(noting, commandTimeout, func(ctx context.Context, l agent.Local) error {
+			return l.EndStep(ctx, s.name, round, exit)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("step %s ended with exit %d, but that could not be noted: %w", s.name, exit, err)
+	}
+	return nil
 }
 
 func result(exit int) error {
