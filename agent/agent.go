@@ -23,15 +23,19 @@ var ErrUsage = errors.New("agent: usage")
 
 // Config is what an Agent needs. Fields are required unless they say otherwise.
 type Config struct {
-	Profile  string // name of the cluster profile
-	UUID     string // of this host's DRP machine
-	Name     string // of the member, if the machine cannot be read; "" takes the host name
-	Store    profile.Store
-	Machine  profile.MachineStore // nil without a machine token
-	StateDir string
-	Socket   string // path of the local socket; "" serves none
-	Version  string // of the program
-	NewLife  bool   // take the member's record over from whoever has it
+	Profile string // name of the cluster profile
+	UUID    string // of this host's DRP machine
+	Name    string // of the member, if the machine cannot be read; "" takes the host name
+	Store   profile.Store
+	Machine profile.MachineStore // nil without a machine token
+	// MachineToken is the file of the machine token, and Tokens makes new ones to
+	// be written there; "" and nil leave it alone.
+	MachineToken string
+	Tokens       TokenSource
+	StateDir     string
+	Socket       string // path of the local socket; "" serves none
+	Version      string // of the program
+	NewLife      bool   // take the member's record over from whoever has it
 	// OnDemand competes for nothing that no command asks for.
 	OnDemand bool
 	Logger   hclog.Logger
@@ -47,6 +51,7 @@ type Agent struct {
 	member  *profile.Member
 	machine profile.Machine // as read before joining
 	peer    *Peer           // once joined
+	renewal *renewal        // of the machine token
 	steps   sync.Mutex      // guards the notes of steps
 	lost    chan error      // why this is not the member any more, from a command's write
 
@@ -74,7 +79,10 @@ func Open(cfg Config) (*Agent, error) {
 		dir.Close()
 		return nil, err
 	}
-	return &Agent{cfg: cfg, log: cfg.Logger, dir: dir, lost: make(chan error, 1), turns: map[string]chan struct{}{}}, nil
+	return &Agent{
+		cfg: cfg, log: cfg.Logger, dir: dir, lost: make(chan error, 1), turns: map[string]chan struct{}{},
+		renewal: newRenewal(cfg.MachineToken, cfg.Tokens, cfg.Logger.Named("credentials"), random),
+	}, nil
 }
 
 // Close releases the state directory. Call it after Run has returned.
@@ -84,14 +92,15 @@ func (a *Agent) Close() error { return a.dir.Close() }
 const joinPoll = 5 * time.Second
 
 // Join makes this machine a member. With wait it outlives an endpoint that
-// cannot be reached and a profile that is not seeded yet, saying so; without,
-// these are errors. Other errors are those of profile.Member.Join.
+// cannot be reached, a profile that is not seeded yet and, on a host that has
+// joined before, a token that is refused, saying so; without, these are errors.
+// Other errors are those of profile.Member.Join.
 func (a *Agent) Join(ctx context.Context, wait bool) error {
 	retry := backoff.New(joinPoll/5, joinPoll, random)
 	said := ""
 	for {
 		err := a.join(ctx)
-		if !wait || !errors.Is(err, profile.ErrNotSeeded) && !errors.Is(err, profile.ErrUnavailable) {
+		if !wait || !a.passes(err) {
 			return err
 		}
 		if text := err.Error(); text != said {
@@ -102,6 +111,17 @@ func (a *Agent) Join(ctx context.Context, wait bool) error {
 			return err
 		}
 	}
+}
+
+// passes reports whether what keeps this machine from joining may pass by
+// itself. A refused token does where it was good before: then it has expired. On
+// a host that never joined it is most likely the wrong one.
+func (a *Agent) passes(err error) bool {
+	if errors.Is(err, profile.ErrRefused) {
+		state, err := a.dir.Load()
+		return err == nil && state.Instance != ""
+	}
+	return errors.Is(err, profile.ErrNotSeeded) || errors.Is(err, profile.ErrUnavailable)
 }
 
 func (a *Agent) join(ctx context.Context) error {
@@ -196,6 +216,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.displaced(ctx) })
 	g.Go(func() error { return a.peer.Run(ctx) })
 	g.Go(func() error { return a.serve(ctx, listener) })
+	if a.cfg.Tokens != nil {
+		g.Go(func() error { return a.renewal.run(ctx) })
+	}
 	return g.Wait()
 }
 

@@ -3,9 +3,11 @@ package agent_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"muster/agent"
 	"muster/coordinator"
@@ -193,6 +197,9 @@ func TestATokenThatIsReplacedWhileTheAgentRunsCountsAtOnce(t *testing.T) {
 		bad := s.token()
 		bad = bad[:len(bad)-8] + "AAAAAAAA"
 		write(t, file, bad)
+		if err := s.ExpireTokens("profile:alpha"); err != nil { // or the one before is used on
+			t.Fatal(err)
+		}
 		s.touch()
 		eventually(t, "the refusal is said", func() bool { return strings.Contains(r.trouble(), "token refused") })
 		if said := r.trouble(); strings.Contains(said, bad[:24]) {
@@ -304,4 +311,90 @@ func (w *way) close() {
 	w.mu.Unlock()
 	w.wg.Wait()
 	w.conns = nil
+}
+
+func TestTheMachineTokenRenewsItselfWhereTheEndpointOffersThat(t *testing.T) {
+	eachCompat(t, func(t *testing.T, compat string) {
+		s := newSite(t, compat)
+		old, err := s.MachineToken(machineUUID, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, _ := s.config(s.URL())
+		var logged syncBuffer
+		cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &logged})
+		cfg.MachineToken = filepath.Join(t.TempDir(), "machine.token")
+		write(t, cfg.MachineToken, old)
+		sum := sha256.Sum256([]byte(old))
+		write(t, cfg.MachineToken+".json", fmt.Sprintf(`{"issued":%q,"ttl":3600,"sha256":"%x"}`, time.Now().Add(-45*time.Minute).Format(time.RFC3339), sum))
+		machine := s.client(s.URL()).Machine(machineUUID, drp.TokenFile(cfg.MachineToken))
+		cfg.Machine, cfg.Tokens = machine, machine
+		run(t, cfg)
+		if compat != "" {
+			eventually(t, "it says that it cannot", func() bool { return strings.Contains(logged.String(), "does not renew machine tokens") })
+			if raw, err := os.ReadFile(cfg.MachineToken); err != nil || string(raw) != old {
+				t.Errorf("the token was not left alone (%v)", err)
+			}
+			return
+		}
+		eventually(t, "it was renewed", func() bool { return strings.Contains(logged.String(), "was renewed") })
+		raw, err := os.ReadFile(cfg.MachineToken)
+		if err != nil || string(raw) == old {
+			t.Fatalf("the file still holds the old token (%v)", err)
+		}
+		if _, err := s.client(s.URL()).Machine(machineUUID, drp.Token(string(raw))).Read(t.Context()); err != nil {
+			t.Errorf("read with the new token: %v", err)
+		}
+		for _, token := range []string{old, string(raw)} {
+			if strings.Contains(logged.String(), token[:24]) {
+				t.Error("a token is in the log")
+			}
+		}
+	})
+}
+
+// syncBuffer is a log that is read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func TestAHostThatHasJoinedBeforeWaitsForATokenAlsoAtItsStart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	cfg, file := s.config(s.URL())
+	first := joined(t, cfg)
+	first.Close()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	var logged syncBuffer
+	cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &logged})
+	again, err := agent.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := again.Join(t.Context(), false); !errors.Is(err, profile.ErrRefused) {
+		t.Errorf("join without patience: got %v, want ErrRefused", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- again.Join(t.Context(), true) }()
+	eventually(t, "it says what it waits for", func() bool { return strings.Contains(logged.String(), "does not exist") })
+	write(t, file, s.token())
+	if err := receive(t, "it joins", ended); err != nil {
+		t.Errorf("join: %v", err)
+	}
 }

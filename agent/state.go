@@ -104,25 +104,39 @@ func (s *StateDir) read(name string, v any) (bool, error) {
 
 // write replaces a file durably: the old content or the new is there whole,
 // whatever happens, and the new one is when write returns.
-func (s *StateDir) write(name string, v any) (err error) {
+func (s *StateDir) write(name string, v any) error {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
 	path := filepath.Join(s.path, name)
+	if err := replaceFile(path, append(raw, '\n'), nil); err != nil {
+		return fmt.Errorf("%w: write %s: %w", ErrState, path, err)
+	}
+	return nil
+}
+
+// replaceFile replaces a file as a whole, durably and with mode 0600. last,
+// which may be nil, is asked when the new content is on disk beside the old one,
+// and told under which name: its error leaves the old one in place.
+func replaceFile(path string, raw []byte, last func(name string) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrState, err)
+		return err
 	}
 	defer func() {
 		if err != nil {
 			os.Remove(f.Name())
-			err = fmt.Errorf("%w: write %s: %w", ErrState, path, err)
 		}
 	}()
-	_, err = f.Write(append(raw, '\n'))
+	_, err = f.Write(raw)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
+	}
+	if last != nil {
+		if err := last(f.Name()); err != nil {
+			return err
+		}
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err

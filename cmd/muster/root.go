@@ -275,7 +275,8 @@ func (a *app) agentConfig() (agent.Config, error) {
 	}
 	_, err = os.Stat(a.cfg.MachineTokenFile)
 	if err == nil || a.cfg.Origin("machine_token_file") != "default" {
-		cfg.Machine = client.Machine(a.cfg.UUID, drp.TokenFile(a.cfg.MachineTokenFile))
+		machine := client.Machine(a.cfg.UUID, drp.TokenFile(a.cfg.MachineTokenFile))
+		cfg.Machine, cfg.Tokens, cfg.MachineToken = machine, machine, a.cfg.MachineTokenFile
 	}
 	return cfg, nil
 }

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"muster/profile"
 	"muster/profile/drp"
@@ -72,6 +74,83 @@ func TestANewTokenInTheFileCountsAtOnce(t *testing.T) {
 		}
 		if _, err := s.Read(t.Context()); !errors.Is(err, test.want) {
 			t.Errorf("Read: %v, want %v", err, test.want)
+		}
+	}
+}
+
+func TestAFileThatIsWrittenHalfDoesNoHarmWhileTheTokenOfBeforeIsGood(t *testing.T) {
+	r := serve(t, "")
+	r.profile(profiletest.Name, profile.Params{"test/count": []byte("1")})
+	file := filepath.Join(t.TempDir(), "profile.token")
+	s := r.client(t).Profile(profiletest.Name, drp.TokenFile(file))
+	old := r.token(profiletest.Name)
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mint := func() string {
+		t.Helper()
+		token, err := r.ProfileToken(machineUUID, profiletest.Name, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	next := mint()
+	put(old)
+	for _, text := range []string{old, "", next[:len(next)/2], "InvalidTokenNotAllowedNotOnMachine", next[:len(next)-1], next} {
+		put(text)
+		for range 2 {
+			for call, err := range calls(t, s) {
+				if err != nil {
+					t.Errorf("%s with the first %d bytes in the file: %v", call, len(text), err)
+				}
+			}
+		}
+	}
+	// The old one is not clung to: the new one is used by now, and a third counts at once.
+	if err := r.ExpireTokens("profile:" + profiletest.Name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(t.Context()); !errors.Is(err, profile.ErrRefused) {
+		t.Errorf("Read when all tokens have expired: %v, want %v", err, profile.ErrRefused)
+	}
+	put(mint())
+	if _, err := s.Read(t.Context()); err != nil {
+		t.Errorf("Read with a new token: %v", err)
+	}
+}
+
+func TestARequestIsSentAgainOnlyIfItsTokenWasRefusedAndAnotherIsThere(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "profile.token")
+	var sent []string
+	s := listen(t, true, func(w http.ResponseWriter, r *http.Request) {
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		sent = append(sent, token)
+		if token == "third" {
+			answer(w, r)
+			return
+		}
+		if token == "second" { // it is replaced while the request is under way
+			_ = os.WriteFile(file, []byte("third"), 0o600)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+	})
+	store := s.client(t).Profile("c1", drp.TokenFile(file))
+	for _, row := range []struct {
+		token string
+		sent  []string
+		want  error
+	}{{"first", []string{"first"}, profile.ErrRefused}, {"second", []string{"second", "third"}, nil}, {"third", []string{"third"}, nil}} {
+		if err := os.WriteFile(file, []byte(row.token), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sent = nil
+		if _, err := store.Apply(t.Context(), change()); !errors.Is(err, row.want) || !slices.Equal(sent, row.sent) {
+			t.Errorf("Apply with %q: %v, sent with %q; want %v, sent with %q", row.token, err, sent, row.want, row.sent)
 		}
 	}
 }

@@ -3,7 +3,9 @@
 // the patches of jp: the library's own client cannot pin a certificate and
 // sends patches again after a lost answer.
 //
-// Guaranteed: a request is sent at most once; every call is bounded in time;
+// Guaranteed: a request is sent at most once, but for one whose token the
+// endpoint refused, which was not carried out: it is sent again with another
+// token, if there is one; every call is bounded in time;
 // the endpoint's certificate is verified unless that is switched off; no error
 // text holds a token or a dumped param. The outcome of a patch that may have
 // reached the endpoint without an answer is reported as unknown, never guessed.
@@ -58,9 +60,6 @@ type Client struct {
 	http    *http.Client
 	timeout time.Duration
 }
-
-// Auth puts the credentials on a request.
-type Auth func(*http.Request) error
 
 // New returns a client. It sends nothing. The error says which field of cfg is
 // wrong and what was expected.
@@ -149,9 +148,22 @@ type request struct {
 // is of use.
 const maxBody = 256 << 20
 
-// do sends r once and decodes a JSON answer into out unless out is nil. The
-// error is one of package profile's sentinels, wrapped. Status 304 is no error.
+// do sends r and decodes a JSON answer into out unless out is nil. The error is
+// one of package profile's sentinels, wrapped. Status 304 is no error.
 func (c *Client) do(ctx context.Context, r request, out any) (*http.Response, error) {
+	resp, err := c.send(ctx, r, out)
+	switch {
+	case r.auth == nil || resp == nil:
+	case err == nil:
+		r.auth.taken(resp.Request)
+	case errors.Is(err, profile.ErrRefused) && r.auth.refused(resp.Request):
+		return c.send(ctx, r, out)
+	}
+	return resp, err
+}
+
+// send sends r once.
+func (c *Client) send(ctx context.Context, r request, out any) (*http.Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout+r.wait, fmt.Errorf("no answer within %s", c.timeout+r.wait))
 	defer cancel()
 	var sent atomic.Bool
@@ -220,7 +232,7 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if r.auth != nil {
-		if err := r.auth(req); err != nil {
+		if err := r.auth.sign(req); err != nil {
 			return nil, err
 		}
 	}

@@ -3,7 +3,11 @@ package drp
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
@@ -51,6 +55,28 @@ func (m *Machine) Read(ctx context.Context) (profile.Machine, error) {
 // Changed implements profile.MachineStore.
 func (m *Machine) Changed(ctx context.Context, since string, wait time.Duration) (string, error) {
 	return m.client.changed(ctx, []string{"machines", m.uuid}, m.auth, since, wait)
+}
+
+// NewToken makes another token of the machine, good for life (whole seconds),
+// which the endpoint has taken once. ErrNotFound: the endpoint makes none, as
+// DRP 3.13 (wire contract, section 1), or there is no such machine.
+func (m *Machine) NewToken(ctx context.Context, life time.Duration) (string, error) {
+	var answer models.UserToken
+	resp, err := m.client.do(ctx, request{
+		method: http.MethodGet, path: []string{"machines", m.uuid, "token"},
+		query: url.Values{"ttl": {strconv.Itoa(int(life / time.Second))}}, auth: m.auth,
+	}, &answer)
+	if err != nil {
+		if resp != nil && resp.StatusCode == http.StatusNotFound && !errors.Is(err, profile.ErrNotFound) { // a server's page on a route that it has not
+			err = fmt.Errorf("%w: the endpoint has no such route", profile.ErrNotFound)
+		}
+		return "", err
+	}
+	// A token that the endpoint does not take would be worth less than the old one.
+	if _, err := m.client.do(ctx, request{method: http.MethodGet, path: []string{"machines", m.uuid}, auth: Token(answer.Token)}, nil); err != nil {
+		return "", fmt.Errorf("try the new token: %w", err)
+	}
+	return answer.Token, nil
 }
 
 // Mark implements profile.MachineStore: one GET and one PATCH.

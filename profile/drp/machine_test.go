@@ -161,3 +161,39 @@ func TestMachinesAreListedByFilterWithTheManagerMarked(t *testing.T) {
 		})
 	}
 }
+
+func TestANewTokenIsTriedBeforeItIsHandedOut(t *testing.T) {
+	for name, row := range map[string]struct {
+		status     int
+		kind, body string
+		taken      bool // the new token
+		want       error
+	}{
+		"made":                   {200, "application/json", `{"Token":"new"}`, true, nil},
+		"made, but not good":     {200, "application/json", `{"Token":"new"}`, false, profile.ErrRefused},
+		"no token":               {200, "application/json", `{}`, true, profile.ErrRefused},
+		"not offered":            {404, "application/json", `{}`, true, profile.ErrNotFound},
+		"not even a page":        {404, "text/plain", "404 page not found", true, profile.ErrNotFound},
+		"the endpoint is broken": {502, "text/html", "<html>", true, profile.ErrUnavailable},
+	} {
+		s := listen(t, true, func(w http.ResponseWriter, r *http.Request) {
+			kind, status, body := "application/json", http.StatusOK, `{"Uuid":"`+machineUUID+`"}`
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/token"):
+				kind, status, body = row.kind, row.status, row.body
+				if r.URL.RawQuery != "ttl=3600" {
+					t.Errorf("asked with %q", r.URL.RawQuery)
+				}
+			case !row.taken || r.Header.Get("Authorization") != "Bearer new":
+				status = http.StatusForbidden
+			}
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		})
+		token, err := s.client(t).Machine(machineUUID, drp.Token("old")).NewToken(t.Context(), time.Hour)
+		if !errors.Is(err, row.want) || (token == "new") != (row.want == nil) {
+			t.Errorf("%s: got %q and %v, want error %v", name, token, err, row.want)
+		}
+	}
+}
