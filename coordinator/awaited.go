@@ -19,6 +19,9 @@ type crowd struct {
 	seen    []profile.Pointer // what the crowd was computed from, beside the expected version
 }
 
+// errNobody is a cluster of nobody, who all would be done at once.
+var errNobody = fmt.Errorf("%w: %s lists no member; run `muster seed` again to mend it", profile.ErrMalformed, profile.ParamExpected)
+
 // awaited returns whom criteria mean. Nobody at all is an error: an empty list
 // never counts as everybody.
 func awaited(d *profile.Document, c profile.Criteria) (crowd, error) {
@@ -26,8 +29,8 @@ func awaited(d *profile.Document, c profile.Criteria) (crowd, error) {
 	if err != nil {
 		return crowd{}, err
 	}
-	if len(expected.Members) == 0 {
-		return crowd{}, fmt.Errorf("%w: %s lists no member; run `muster seed` again to mend it", profile.ErrMalformed, profile.ParamExpected)
+	if len(expected.Members) == 0 && expected.Count <= 0 {
+		return crowd{}, errNobody
 	}
 	listed, isList := expected.Roles[c.Role]
 	switch {
@@ -55,7 +58,8 @@ func bySlots(d *profile.Document, role string, expected profile.Expected) (crowd
 	if err := d.CheckRole(role); err != nil {
 		return crowd{}, err
 	}
-	who := crowd{settled: true, bySlot: role != profile.Worker}
+	// Who is yet to join a self-seeded cluster may claim, or be a worker.
+	who := crowd{settled: len(expected.Members) >= expected.Count, bySlot: role != profile.Worker}
 	holders := []string{}
 	for _, r := range sortedKeys(slots) {
 		options, err := d.RoleOptions(r)

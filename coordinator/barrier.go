@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"strconv"
 
 	"muster/profile"
@@ -28,6 +29,10 @@ func count(d *profile.Document, name string, round int, b profile.Barrier) (Tall
 	who, err := awaited(d, b.Criteria)
 	if err != nil {
 		return Tally{}, nil, who, err
+	}
+	passed := b.Verdict == profile.VerdictComplete || b.Verdict == profile.VerdictPartial
+	if expected, err := d.Expected(); err != nil || passed && len(expected.Members) == 0 {
+		return Tally{}, nil, who, cmp.Or(err, errNobody) // somebody was done, and would be listed
 	}
 	records, err := membersOf(d)
 	if err != nil {

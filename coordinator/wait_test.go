@@ -57,7 +57,7 @@ func TestAWaitEndsWithWhatIsRecorded(t *testing.T) {
 		"nobody expected": {[]any{
 			profile.At(profile.ParamExpected, "members"), []string{}, verdict, profile.VerdictComplete,
 		}, profile.ErrMalformed},
-		"nobody expected, and open":      {[]any{profile.At(profile.ParamExpected, "members"), []string{}}, profile.ErrMalformed},
+		"nobody expected, and open":      {[]any{profile.At(profile.ParamExpected, "members"), []string{}, profile.At(profile.ParamExpected, "count"), 0}, profile.ErrMalformed},
 		"open":                           {nil, coordinator.ErrTimeout},
 		"all results in, but no verdict": {[]any{result("u00"), profile.Complete, result("u01"), profile.Complete}, coordinator.ErrTimeout},
 	} {

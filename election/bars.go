@@ -72,7 +72,7 @@ func (e *Elector) barred(ctx context.Context, role string) (string, time.Duratio
 		return "barred: " + reason, left, nil
 	}
 	e.asked = time.Now()
-	if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.ParamMembers); err != nil {
+	if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.ParamMembers, profile.ParamExpected); err != nil {
 		return "", 0, err
 	}
 	if reason, err = e.bar(role); err != nil || reason == "" {
@@ -137,7 +137,7 @@ func (e *Elector) gathering(ctx context.Context, d *profile.Document, role strin
 	}
 	if time.Since(e.counted) >= time.Second { // records are no hot params
 		e.counted = time.Now()
-		if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.ParamMembers); err != nil {
+		if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.ParamMembers, profile.ParamExpected); err != nil {
 			return "", 0, err
 		}
 	}
@@ -150,7 +150,7 @@ func (e *Elector) allJoined(d *profile.Document) (bool, error) {
 		return false, err
 	}
 	records, err := d.Members()
-	if err != nil {
+	if err != nil || len(expected.Members) < expected.Count {
 		return false, err
 	}
 	for _, uuid := range expected.Members {

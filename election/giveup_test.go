@@ -248,20 +248,27 @@ func TestTheHighestPriorityLeadsAndZeroNever(t *testing.T) {
 }
 
 func TestPrioritiesWaitForNobodyOnceTheProfileRests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := seeded(t, profile.Seed{Members: members(3), Leaders: 1})
-		w.put(profile.At(profile.ParamRoles, profile.Leader), profile.RoleOptions{Priority: map[string]int{"u02": 200}})
-		w.host("u00").start()
-		w.host("u01").start()
-		pass(9 * time.Second)
-		if got := w.holders(profile.Leader); len(got) != 0 {
-			t.Errorf("%v did not wait for u02", got)
-		}
-		pass(6 * time.Second)
-		if got := w.leading(profile.Leader); len(got) != 1 {
-			t.Errorf("%v leads though u02 does not come", got)
-		}
-	})
+	for name, seed := range map[string]profile.Seed{
+		"of those named":  {Members: members(3), Leaders: 1},
+		"of so many more": {Expect: 3, Leaders: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := seeded(t, seed)
+				w.put(profile.At(profile.ParamRoles, profile.Leader), profile.RoleOptions{Priority: map[string]int{"u02": 200}})
+				w.host("u00").start()
+				w.host("u01").start()
+				pass(9 * time.Second)
+				if got := w.holders(profile.Leader); len(got) != 0 {
+					t.Errorf("%v did not wait for u02", got)
+				}
+				pass(6 * time.Second)
+				if got := w.leading(profile.Leader); len(got) != 1 {
+					t.Errorf("%v leads though u02 does not come", got)
+				}
+			})
+		})
+	}
 }
 
 func TestARoleOnDemandIsHeldOnlyWhereSomebodyAsks(t *testing.T) {

@@ -127,6 +127,9 @@ func (m *Member) joinChange(d *Document, record Record, exists, again bool, j Jo
 	if err := m.joinRoles(d, c, record, exists, again); err != nil {
 		return nil, err
 	}
+	if err := m.joinExpected(d, c); err != nil {
+		return nil, err
+	}
 	if err := m.joinFacts(d, c, j); err != nil {
 		return nil, err
 	}
@@ -162,6 +165,19 @@ func (m *Member) joinRoles(d *Document, c *Change, record Record, exists, again 
 			}
 		}
 	}
+	return nil
+}
+
+// joinExpected makes the member one of the expected, while a self-seeded cluster
+// has room. The version tells verdicts, and others that join, of the longer list.
+func (m *Member) joinExpected(d *Document, c *Change) error {
+	e, err := d.Expected()
+	if err != nil || len(e.Members) >= e.Count || slices.Contains(e.Members, m.state.UUID) {
+		return err
+	}
+	c.TestAsRead(d, At(ParamExpected, "version"))
+	c.Set(At(ParamExpected, "version"), e.Version+1)
+	c.Append(At(ParamExpected, "members"), m.state.UUID)
 	return nil
 }
 

@@ -13,6 +13,7 @@ const (
 	ParamExpected    = "muster/expected"     // Expected
 	ParamRound       = "muster/round"        // Round
 	ParamRoles       = "muster/roles"        // role → RoleOptions
+	ParamWorkflows   = "muster/workflows"    // role → workflow that its members start on themselves; absent is none
 	ParamSlots       = "muster/slots"        // role → slot number → Slot
 	ParamMembers     = "muster/members"      // UUID → Record
 	ParamFacts       = "muster/facts"        // UUID → fact sheet
@@ -50,7 +51,7 @@ type Round struct {
 type Expected struct {
 	Version int                 `json:"version"` // rises with every change
 	Round   int                 `json:"round"`
-	Count   int                 `json:"count"`
+	Count   int                 `json:"count"`   // more than Members while a self-seeded cluster fills up
 	Members []string            `json:"members"` // machine UUIDs, without the manager
 	Roles   map[string][]string `json:"roles"`
 }

@@ -58,7 +58,7 @@ func (r Replace) Plan(d *Document) (*Change, error) {
 	}
 	c, err := departure{old: r.Old, next: r.New, force: r.Force}.plan(d)
 	if err == nil && c != nil && !planted {
-		err = c.plantRecord(d, r.New)
+		err = c.plantRecords(d, r.New)
 	}
 	return c, err
 }
@@ -195,7 +195,7 @@ func (p departure) priorities(d *Document, c *Change) error {
 // stay.
 func (p departure) empty(d *Document, c *Change, record Record, planted bool) error {
 	if !planted {
-		return c.plantRecord(d, p.old)
+		return c.plantRecords(d, p.old)
 	}
 	roles, err := d.Slots()
 	if err != nil {
@@ -219,9 +219,9 @@ func (p departure) empty(d *Document, c *Change, record Record, planted bool) er
 	return nil
 }
 
-// plantRecord adds an empty record, as the seed does for expected members.
+// plantRecords adds empty records, as the seed does for expected members.
 // Whoever adds one bumps muster/joins (DESIGN, rule 3).
-func (c *Change) plantRecord(d *Document, uuid string) error {
+func (c *Change) plantRecords(d *Document, uuids ...string) error {
 	joins, err := decode[int64](d, ParamJoins, "an integer")
 	if err != nil {
 		return err
@@ -232,6 +232,8 @@ func (c *Change) plantRecord(d *Document, uuid string) error {
 	}
 	c.TestAsRead(d, At(ParamJoins))
 	c.Set(At(ParamJoins), joins+1)
-	c.Set(At(ParamMembers, uuid), EmptyRecord(sorted(roles)))
+	for _, uuid := range uuids {
+		c.Set(At(ParamMembers, uuid), EmptyRecord(sorted(roles)))
+	}
 	return nil
 }

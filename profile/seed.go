@@ -13,45 +13,26 @@ type Seed struct {
 	Profile string
 	Filter  string   // drpcli filter words, for cluster/filter
 	Members []string // UUIDs of the expected machines, without the manager
-	Leaders int      // slots of role leader
+	// Expect, in the place of Members, is how many members are expected of a
+	// self-seeded cluster: whoever joins first.
+	Expect  int
+	Leaders int // slots of role leader
 	// MoreLeaders lets Leaders rise to the number of leaders that are adopted
 	// from cluster/leaders: it is only a default.
 	MoreLeaders bool
 	Roles       map[string]int         // slots of other roles
 	Options     map[string]RoleOptions // of any of the roles; their Slots are not used
+	MemberRoles map[string][]string    // roles of Members, which a barrier can wait for
 	Workflow    string                 // of round 1, for people
+	Workflows   map[string]string      // role → what its members start on themselves; of any of the roles
 	Criteria    Criteria               // of the barrier of round 1
+	Others      Params                 // params that are not of the contract
 }
-
-// factsTotal is the most that all fact sheets together may take, and
-// factsSheet the most of one; under factsLeast a sheet says too little to be
-// worth its write (DESIGN, rule 8).
-const (
-	factsTotal = 256 << 10
-	factsSheet = 2048
-	factsLeast = 128
-)
 
 // Params returns everything that is planted, as it is in a new profile.
 func (s Seed) Params() (Params, error) {
-	if len(s.Members) == 0 {
-		return nil, fmt.Errorf("%w: no member is expected", ErrInvalid)
-	}
-	if unique := slices.Compact(slices.Sorted(slices.Values(s.Members))); len(unique) < len(s.Members) || unique[0] == "" {
-		return nil, fmt.Errorf("%w: an expected member is named twice, or not named", ErrInvalid)
-	}
-	if s.Leaders < 0 || s.Leaders > mostSlots {
-		return nil, fmt.Errorf("%w: %d leader slots: expected 0 to %d", ErrInvalid, s.Leaders, mostSlots)
-	}
-	if err := s.Criteria.Check(); err != nil {
+	if err := s.check(); err != nil {
 		return nil, err
-	}
-	if role := s.Criteria.Role; role != "" && role != Worker && role != Leader && s.Roles[role] == 0 {
-		return nil, fmt.Errorf("%w: the barrier waits for role %q, which the seed does not have", ErrInvalid, role)
-	}
-	budget := min(factsSheet, factsTotal/len(s.Members))
-	if budget < factsLeast {
-		budget = 0
 	}
 	options, err := s.options()
 	if err != nil {
@@ -66,14 +47,20 @@ func (s Seed) Params() (Params, error) {
 	planted := map[string]any{
 		ParamProfile: s.Profile, ParamFilter: s.Filter, ParamLeaderCount: s.Leaders, ParamLeaders: []Mirror{},
 		ParamFormat:   Format,
-		ParamExpected: Expected{Version: 1, Round: 1, Count: len(s.Members), Members: s.Members, Roles: map[string][]string{}},
+		ParamExpected: Expected{Version: 1, Round: 1, Count: s.count(), Members: append([]string{}, s.Members...), Roles: s.memberRoles()},
 		ParamRound:    round,
 		ParamRoles:    options, ParamSlots: slots, ParamMembers: members,
-		ParamFacts: map[string]any{}, ParamFactsBudget: budget,
+		ParamFacts: map[string]any{}, ParamFactsBudget: factsBudget(s.count()),
 		ParamBarriers: map[string]map[string]Barrier{BarrierComplete: {"1": newBarrier(round, s.Criteria)}},
 		ParamOps:      Ops{}, ParamJoins: 0, ParamPaused: false,
 	}
-	params := Params{}
+	if len(s.Workflows) > 0 {
+		planted[ParamWorkflows] = s.Workflows
+	}
+	params := maps.Clone(s.Others)
+	if params == nil {
+		params = Params{}
+	}
 	for name, v := range planted {
 		raw, err := json.Marshal(v)
 		if err != nil {
@@ -98,37 +85,6 @@ func (s Seed) slots() map[string]map[string]Slot {
 	}
 	plant(Leader, s.Leaders)
 	return slots
-}
-
-// options checks the options of the roles and returns what muster/roles says.
-func (s Seed) options() (map[string]any, error) {
-	options := map[string]any{}
-	for role, n := range s.Roles {
-		if role == Leader || n < 0 || n > mostSlots {
-			return nil, fmt.Errorf("%w: role %q with %d slots: role %s has its own count, and counts are 0 to %d", ErrInvalid, role, n, Leader, mostSlots)
-		}
-		options[role] = RoleOptions{Slots: n}
-	}
-	for role, o := range s.Options {
-		if _, err := ParseTTL(o.TTL); err != nil {
-			return nil, fmt.Errorf("role %s: %w", role, err)
-		}
-		n, ok := s.Roles[role]
-		if o.Slots = n; ok {
-			options[role] = o
-			continue
-		}
-		if role != Leader {
-			return nil, fmt.Errorf("%w: options of role %q, which has no slots", ErrInvalid, role)
-		}
-		priority := o.Priority
-		if priority == nil {
-			priority = map[string]int{}
-		}
-		// Without slots: a second count beside cluster/leader-count would be taken for it.
-		options[role] = map[string]any{"ttl": o.TTL, "priority": priority, "on_demand": o.OnDemand}
-	}
-	return options, nil
 }
 
 // Plan plants what an existing profile lacks and leaves alone what it has, so
@@ -168,78 +124,4 @@ func (s Seed) Plan(d *Document) (*Change, error) {
 	}
 	c.TestAsRead(d, "")
 	return c, nil
-}
-
-// RoundSpec says how the next round is opened.
-type RoundSpec struct {
-	After    int    // the round that is to be followed; makes the plan idempotent
-	Workflow string // for people
-	Criteria Criteria
-	Force    bool // supersede an open verdict
-}
-
-// Plan opens the round after s.After: it plants its barrier and, with Force,
-// records an open verdict as superseded, in one patch. Without Force an open
-// verdict is an ErrOpenRound, and a round that somebody else opened an ErrLost.
-func (s RoundSpec) Plan(d *Document) (*Change, error) {
-	now, err := d.Round()
-	if err != nil {
-		return nil, err
-	}
-	if now.N != s.After {
-		return nil, fmt.Errorf("%w: the round is %d by now, not %d: somebody else opened one", ErrLost, now.N, s.After)
-	}
-	if err := s.Criteria.Check(); err != nil {
-		return nil, err
-	}
-	if err := d.CheckRole(s.Criteria.Role); err != nil {
-		return nil, err
-	}
-	barriers, err := d.Barriers()
-	if err != nil {
-		return nil, err
-	}
-	expected, err := d.Expected()
-	if err != nil {
-		return nil, err
-	}
-	c := &Change{}
-	c.TestAsRead(d, At(ParamRound))
-	c.TestAsRead(d, At(ParamExpected, "version"))
-	c.TestAsRead(d, At(ParamBarriers)) // as a whole: one that is opened meanwhile would stay open for ever
-	next := Round{N: now.N + 1, ID: RandomID(), Workflow: s.Workflow}
-	for _, name := range sorted(barriers) {
-		if err := s.leave(c, name, barriers[name], now); err != nil {
-			return nil, err
-		}
-	}
-	c.Set(At(ParamRound), next)
-	c.Set(At(ParamExpected, "version"), expected.Version+1)
-	c.Set(At(ParamExpected, "round"), next.N)
-	c.Set(At(ParamBarriers, BarrierComplete, strconv.Itoa(next.N)), newBarrier(next, s.Criteria))
-	return c, nil
-}
-
-// leave has c supersede the barrier in the round of now, if it is open, and
-// remove its rounds that are too old to keep.
-func (s RoundSpec) leave(c *Change, name string, rounds map[string]Barrier, now Round) error {
-	at := func(n string, leaf ...string) Pointer {
-		return At(ParamBarriers, append([]string{name, n}, leaf...)...)
-	}
-	n := strconv.Itoa(now.N)
-	if barrier, planted := rounds[n]; planted {
-		if barrier.Verdict == "" && !s.Force {
-			return fmt.Errorf("%w: barrier %s of round %d has no verdict yet; wait for it, or supersede it with --force", ErrOpenRound, name, now.N)
-		}
-		if barrier.Verdict == "" {
-			c.Set(at(n, "verdict"), VerdictSuperseded)
-			c.Set(at(n, "by"), "operator")
-		}
-	}
-	for _, old := range sorted(rounds) {
-		if k, err := strconv.Atoi(old); err == nil && k <= now.N+1-roundsKept {
-			c.Remove(at(old))
-		}
-	}
-	return nil
 }

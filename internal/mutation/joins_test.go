@@ -8,7 +8,7 @@ import (
 
 // joiners are the senders that join.
 func joiners() []sender {
-	return []sender{firstJoin(), unlistedJoin(), joinWithNewRole(), newLife()}
+	return []sender{firstJoin(), unlistedJoin(), filling(), joinWithNewRole(), newLife()}
 }
 
 // joins has the process of a host join.
@@ -43,6 +43,27 @@ func unlistedJoin() sender {
 			h.join()
 		}, wrong: changed(recordAt("u4", "hardware"), "both have joined as u4, and the record of the first is overwritten")}},
 	}
+}
+
+// filling is a join of a self-seeded cluster that has room for one more.
+func filling() sender {
+	s := unlistedJoin()
+	s.when = "of a self-seeded cluster that fills up"
+	s.given = func(w *world) {
+		w.put(profile.At(profile.ParamExpected, "count"), 4)
+		w.machine("u4")
+	}
+	s.cases = []scenario{{path: profile.ParamExpected + " version", meanwhile: "an operator opens the next round, in version 2 of who is expected", do: func(w *world) {
+		w.verb(profile.RoundSpec{After: 1, Force: true}.Plan)
+	}, wrong: func(w *world) string {
+		before, _ := w.before.Expected()
+		after, _ := w.Document().Expected()
+		if len(after.Members) > len(before.Members) && after.Version == before.Version {
+			return "version 2 is of two lists: a verdict about the shorter one lands on the longer"
+		}
+		return ""
+	}}}
+	return s
 }
 
 func joinWithNewRole() sender {

@@ -17,7 +17,7 @@ import (
 func operators() []sender {
 	return []sender{
 		seed(), mend(), round(), roundForced(), barrier(), escape(), transfer(), transferDB(), evict(), evictSlot(), evictForced(), allow(),
-		forget(), forgetUnplanted(), replace(), pause(), scale(), scaleDown(), scaleDB(),
+		forget(), forgetUnplanted(), replace(), updated(), pause(), scale(), scaleDown(), scaleDB(),
 	}
 }
 
@@ -216,6 +216,22 @@ func replace() sender {
 				return ""
 			}),
 	)...)
+}
+
+// updated is the update of a seed by which u4 is to be a member.
+func updated() sender {
+	plan := profile.Update{Profile: cluster, Members: []string{"u1", "u2", "u3", "u4"}, Leaders: 1}.Plan
+	return verb("update", "", nil, plan,
+		late(portal(profile.ParamExpected, profile.At(profile.ParamExpected, "members"), []string{"u1"}, "all but u1 are taken off the list",
+			changed(profile.At(profile.ParamExpected, "members"), "who was taken off the list is expected again"))),
+		scenario{path: pathOps, meanwhile: "another operator pauses claims and resumes them", do: func(w *world) {
+			w.verb(profile.Pause(true))
+			w.verb(profile.Pause(false))
+		}, wrong: falls(profile.At(profile.ParamOps, "n"), "the update lands after later requests: the operators' sequence falls")},
+		scenario{path: profile.ParamJoins, meanwhile: "u4 joins, as one that is not listed", do: func(w *world) {
+			w.machine("u4").join()
+		}, wrong: changed(recordAt("u4", "instance"), "the record of u4, which is there, is planted over")},
+	)
 }
 
 func pause() sender {
