@@ -46,7 +46,7 @@ func (s scene) pairs() []pair {
 // far apart, so that a seed sees many kinds at many points; stride is a prime,
 // so that every pair has its turn.
 const (
-	aimsEach = 8
+	aimsEach = 12
 	stride   = 7919
 )
 
