@@ -45,8 +45,8 @@ kills: ## kill the endpoint KILLS (1000) times under load and look for lost writ
 sim: ## simulate SEEDS (10000) clusters under faults: about half an hour
 	@$(GO) test -count=1 -timeout=5h -v -run TestSimulation ./internal/sim -args -sim.seeds=$(SEEDS) | scripts/closing-line.sh
 
-proof: ## resign, race, kill and fence at full size over real sockets and processes: a quarter of an hour
-	MUSTER_PROOF=1 $(GO) test -count=1 -timeout=60m -v -run 'TestAnotherMember|TestOfMany|TestHoldersNever|TestNoWriteUnder|TestHistories|TestTheLeaseOfAKilled|TestSetUnder|TestAgentsThatAreKilled' ./agent ./cmd/muster ./lab
+proof: ## resign, race, kill, fence and rotate tokens at full size over real sockets and processes: a quarter of an hour
+	MUSTER_PROOF=1 $(GO) test -count=1 -timeout=60m -v -run 'TestAnotherMember|TestOfMany|TestHoldersNever|TestNoWriteUnder|TestHistories|TestTheLeaseOfAKilled|TestSetUnder|TestAgentsThatAreKilled|TestTokensThatRotate' ./agent ./cmd/muster ./lab
 
 clean: ## remove what the other targets made
 	rm -rf bin dist coverage.out

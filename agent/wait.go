@@ -137,6 +137,9 @@ type waiter struct {
 	uuid  string
 	log   hclog.Logger
 	write func(context.Context, profile.Plan) error // as the member, or as an operator
+	// joined is set where the token was good before: one that is refused has
+	// expired, and is outlived as an endpoint that is away.
+	joined bool
 }
 
 // progressEvery is how often the records are read for the sake of progress.
@@ -259,7 +262,7 @@ func (wt waiter) refresh(ctx context.Context, names []string) error {
 		if cause := context.Cause(ctx); cause != nil {
 			return fmt.Errorf("%w (%w)", cause, err)
 		}
-		if !errors.Is(err, profile.ErrUnavailable) {
+		if !errors.Is(err, profile.ErrUnavailable) && !(wt.joined && errors.Is(err, profile.ErrRefused)) {
 			return err
 		}
 		if cause := backoff.Sleep(ctx, retry.Next()); cause != nil {

@@ -224,13 +224,20 @@ func (c *hosts) write(file, text string) {
 // post makes an object, as an administrator.
 func (c *hosts) post(prefix string, object map[string]any) {
 	c.t.Helper()
-	raw, err := json.Marshal(object)
+	c.admin("POST", prefix, object)
+}
+
+// admin makes one request with the powers of an administrator, and returns the
+// answer.
+func (c *hosts) admin(method, path string, body any) []byte {
+	c.t.Helper()
+	raw, err := json.Marshal(body)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer tr.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(c.t.Context(), "POST", c.server.URL()+"/api/v3/"+prefix, bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.server.URL()+"/api/v3/"+path, bytes.NewReader(raw))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -241,9 +248,11 @@ func (c *hosts) post(prefix string, object map[string]any) {
 		c.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode >= 300 {
-		c.t.Fatalf("POST %s: status %d: %s", prefix, resp.StatusCode, answer)
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 300 {
+		c.t.Fatalf("%s %s: status %d: %s (%v)", method, path, resp.StatusCode, answer, err)
 	}
+	return answer
 }
 
 // take notes the slot leader/1 of a commit.
