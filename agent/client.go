@@ -124,6 +124,21 @@ func (c *Client) Pass(ctx context.Context, p Passing, progress func(string)) (co
 	return last.Passed, err
 }
 
+// Roll implements Local.
+func (c *Client) Roll(ctx context.Context, r Rolling, progress func(string)) (Turn, error) {
+	last, err := c.follow(ctx, "roll", r, func(l waitLine) {
+		if progress != nil {
+			progress(l.Said)
+		}
+	})
+	return last.Turn, err
+}
+
+// EndRoll implements Local.
+func (c *Client) EndRoll(ctx context.Context, name string, round profile.Round, exit int) error {
+	return c.call(ctx, http.MethodPost, "roll/end", stepBody{Name: name, Round: round, Exit: exit}, nil)
+}
+
 // follow asks the agent to wait, hands on its lines and returns the last.
 func (c *Client) follow(ctx context.Context, path string, in any, progress func(waitLine)) (waitLine, error) {
 	resp, err := c.send(ctx, http.MethodPost, path, in)

@@ -27,6 +27,10 @@ type Local interface {
 	// BeginStep and EndStep frame a gated local step.
 	BeginStep(ctx context.Context, name string, round profile.Round) (note StepNote, again bool, err error)
 	EndStep(ctx context.Context, name string, round profile.Round, exit int) error
+	// Roll blocks until it is this member's turn in a rolling step, and EndRoll
+	// ends the turn.
+	Roll(ctx context.Context, r Rolling, progress func(string)) (Turn, error)
+	EndRoll(ctx context.Context, name string, round profile.Round, exit int) error
 	// Lead asks for a slot of a role, under which a command is to run.
 	Lead(ctx context.Context, ask LeadAsk) (*Hold, error)
 	// Set sets a param under a tenure; profile.ErrLost if that has ended.

@@ -44,6 +44,7 @@ type (
 		Outcome coordinator.Outcome `json:"outcome,omitzero"`
 		Said    string              `json:"said,omitempty"` // of a passage
 		Passed  coordinator.Passed  `json:"passed,omitzero"`
+		Turn    Turn                `json:"turn,omitzero"`
 		Done    bool                `json:"done"`
 		Fault   *fault              `json:"fault,omitempty"`
 	}
@@ -163,6 +164,13 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 	})
 	mux.HandleFunc("POST /v1/wait", func(w http.ResponseWriter, r *http.Request) { a.serveWait(ctx, w, r) })
 	mux.HandleFunc("POST /v1/pass", func(w http.ResponseWriter, r *http.Request) { a.servePass(ctx, w, r) })
+	mux.HandleFunc("POST /v1/roll", func(w http.ResponseWriter, r *http.Request) { a.serveRoll(ctx, w, r) })
+	mux.HandleFunc("POST /v1/roll/end", func(w http.ResponseWriter, r *http.Request) {
+		var b stepBody
+		if asked(w, r, &b) {
+			answer(w, b, a.EndRoll(r.Context(), b.Name, b.Round, b.Exit))
+		}
+	})
 	mux.HandleFunc("POST /v1/lead", func(w http.ResponseWriter, r *http.Request) { a.serveLead(ctx, w, r) })
 	server := &http.Server{
 		Handler:           mux,
@@ -210,6 +218,17 @@ func (a *Agent) servePass(ctx context.Context, w http.ResponseWriter, r *http.Re
 	send := lines(w)
 	passed, err := a.Pass(r.Context(), b, func(text string) { send(waitLine{Said: text}) })
 	send(waitLine{Passed: passed, Done: true, Fault: toFault(whileRunning(ctx, err))})
+}
+
+// serveRoll is serveWait for a rolling step.
+func (a *Agent) serveRoll(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	var b Rolling
+	if !asked(w, r, &b) {
+		return
+	}
+	send := lines(w)
+	turn, err := a.Roll(r.Context(), b, func(text string) { send(waitLine{Said: text}) })
+	send(waitLine{Turn: turn, Done: true, Fault: toFault(whileRunning(ctx, err))})
 }
 
 // lines begins an answer of lines, and returns what sends one.

@@ -36,26 +36,43 @@ var stepName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // that it has run in this round already; note then says how it ended. The error
 // is ErrStepUnknown if that is not known.
 func (a *Agent) BeginStep(ctx context.Context, name string, round profile.Round) (note StepNote, again bool, err error) {
+	return a.begin(name, round, false)
+}
+
+// begin is BeginStep; with redo the step begins whatever is noted of it.
+func (a *Agent) begin(name string, round profile.Round, redo bool) (note StepNote, again bool, err error) {
+	if !redo {
+		if note, again, err = a.ran(name, round); err != nil || again {
+			return note, again, err
+		}
+	}
+	note = StepNote{Round: round.N, RoundID: round.ID, State: stepStarted}
+	return note, false, a.note(name, note)
+}
+
+// ran reports whether the step has run in round, and how it ended. The error is
+// ErrStepUnknown if that is not known.
+func (a *Agent) ran(name string, round profile.Round) (StepNote, bool, error) {
+	note, noted, err := a.noted(name, round)
+	if err == nil && noted && note.State == stepStarted {
+		err = fmt.Errorf("%w: step %s was started in round %d and its end was not noted; look what it did, and finish it by hand or under another name", ErrStepUnknown, name, round.N)
+	}
+	return note, noted && err == nil, err
+}
+
+// noted returns what is noted of the step in round.
+func (a *Agent) noted(name string, round profile.Round) (note StepNote, noted bool, err error) {
 	if !stepName.MatchString(name) {
 		return note, false, fmt.Errorf("%w: step name: expected up to 64 letters, digits, dots, dashes and underscores, found %q", ErrUsage, name)
 	}
 	a.steps.Lock()
 	defer a.steps.Unlock()
 	notes, err := a.notes(name)
-	if err != nil {
+	i := slices.IndexFunc(notes, func(n StepNote) bool { return n.Round == round.N && n.RoundID == round.ID })
+	if err != nil || i < 0 {
 		return note, false, err
 	}
-	for _, note := range notes {
-		switch {
-		case note.Round != round.N || note.RoundID != round.ID:
-		case note.State == stepStarted:
-			return note, false, fmt.Errorf("%w: step %s was started in round %d and its end was not noted; look what it did, and finish it by hand or under another name", ErrStepUnknown, name, round.N)
-		default:
-			return note, true, nil
-		}
-	}
-	note = StepNote{Round: round.N, RoundID: round.ID, State: stepStarted}
-	return note, false, a.keep(name, append(notes, note))
+	return notes[i], true, nil
 }
 
 // notes returns what is kept of a step, by rounds, oldest first.
@@ -76,11 +93,16 @@ const notesKept = 16
 
 // EndStep notes how a step ended, here and in the profile.
 func (a *Agent) EndStep(ctx context.Context, name string, round profile.Round, exit int) error {
+	return a.end(ctx, name, round, exit, func(*profile.Document, *profile.Change) error { return nil })
+}
+
+// end is EndStep; also adds what else the end changes in the profile.
+func (a *Agent) end(ctx context.Context, name string, round profile.Round, exit int, also func(*profile.Document, *profile.Change) error) error {
 	note := StepNote{Round: round.N, RoundID: round.ID, State: stepDone, Exit: exit}
 	if exit != 0 {
 		note.State = stepFailed
 	}
-	if err := a.noteEnd(name, note); err != nil {
+	if err := a.note(name, note); err != nil {
 		return err
 	}
 	_, err := a.member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
@@ -88,24 +110,26 @@ func (a *Agent) EndStep(ctx context.Context, name string, round profile.Round, e
 		if err != nil {
 			return nil, err
 		}
-		step := profile.Step{Round: round.N, Result: note.State, Exit: exit}
-		if record.Steps[name] == step {
-			return nil, nil
-		}
 		c := &profile.Change{}
-		c.Set(profile.At(profile.ParamMembers, a.member.UUID(), "steps", name), step)
-		for old, s := range record.Steps {
-			if old != name && s.Round <= round.N-stepRounds {
-				c.Remove(profile.At(profile.ParamMembers, a.member.UUID(), "steps", old))
+		if step := (profile.Step{Round: round.N, Result: note.State, Exit: exit}); record.Steps[name] != step {
+			c.Set(profile.At(profile.ParamMembers, a.member.UUID(), "steps", name), step)
+			for old, s := range record.Steps {
+				if old != name && s.Round <= round.N-stepRounds {
+					c.Remove(profile.At(profile.ParamMembers, a.member.UUID(), "steps", old))
+				}
 			}
+		}
+		if err := also(d, c); err != nil || c.Empty() {
+			return nil, err
 		}
 		return c, nil
 	})
 	return a.written(err)
 }
 
-// noteEnd notes durably how a step ended, in the place of its start.
-func (a *Agent) noteEnd(name string, note StepNote) error {
+// note notes durably how a step stands in a round, in the place of what was
+// noted of it there.
+func (a *Agent) note(name string, note StepNote) error {
 	a.steps.Lock()
 	defer a.steps.Unlock()
 	notes, err := a.notes(name)

@@ -72,6 +72,9 @@ func (c *Change) TestAsRead(d *Document, p Pointer) {
 	c.Test(p, raw)
 }
 
+// Empty reports whether the change sets nothing.
+func (c *Change) Empty() bool { return len(c.sets) == 0 && c.err == nil }
+
 // Set writes v, as JSON, at p. The parent of p must exist.
 func (c *Change) Set(p Pointer, v any) {
 	raw, err := json.Marshal(v)

@@ -187,5 +187,5 @@ func remedy(param string) string {
 // anew by itself it would contradict the others: an old barrier would open a new
 // round, or held slots would look free.
 func live(param string) bool {
-	return slices.Contains([]string{ParamRound, ParamExpected, ParamSlots, ParamMembers, ParamBarriers}, param)
+	return slices.Contains([]string{ParamRound, ParamExpected, ParamSlots, ParamMembers, ParamBarriers, ParamSteps}, param)
 }

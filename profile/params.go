@@ -19,6 +19,7 @@ const (
 	ParamFacts       = "muster/facts"        // UUID → fact sheet
 	ParamFactsBudget = "muster/facts-budget" // integer: bytes a fact sheet may take
 	ParamBarriers    = "muster/barriers"     // name → round → Barrier
+	ParamSteps       = "muster/steps"        // name → round → RollingStep
 	ParamOps         = "muster/ops"          // Ops: sequence of the operators' writes
 	ParamJoins       = "muster/joins"        // integer: members added that the seed did not list
 	ParamPaused      = "muster/paused"       // boolean: nobody claims
@@ -36,7 +37,7 @@ const Leader = "leader"
 func HotParams() []string {
 	return []string{
 		ParamRound, ParamRoles, ParamSlots, ParamLeaderCount, ParamLeaders,
-		ParamBarriers, ParamPaused, ParamEscape, ParamProfile, ParamFormat,
+		ParamBarriers, ParamSteps, ParamPaused, ParamEscape, ParamProfile, ParamFormat,
 	}
 }
 

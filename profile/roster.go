@@ -104,6 +104,9 @@ func (p departure) plan(d *Document) (*Change, error) {
 	if err := p.priorities(d, c); err != nil {
 		return nil, err
 	}
+	if err := c.vacateSeats(d, p.old); err != nil {
+		return nil, err
+	}
 	if _, ok := d.Lookup(At(ParamFacts, p.old)); ok {
 		c.Remove(At(ParamFacts, p.old))
 	}

@@ -48,6 +48,7 @@ func (s RoundSpec) Plan(d *Document) (*Change, error) {
 			return nil, err
 		}
 	}
+	forgetSteps(d, c, now.N+1-roundsKept)
 	c.Set(At(ParamRound), next)
 	c.Set(At(ParamExpected, "version"), expected.Version+1)
 	c.Set(At(ParamExpected, "round"), next.N)

@@ -52,6 +52,7 @@ func (s Seed) Params() (Params, error) {
 		ParamRoles:    options, ParamSlots: slots, ParamMembers: members,
 		ParamFacts: map[string]any{}, ParamFactsBudget: factsBudget(s.count()),
 		ParamBarriers: map[string]map[string]Barrier{BarrierComplete: {"1": newBarrier(round, s.Criteria)}},
+		ParamSteps:    map[string]any{},
 		ParamOps:      Ops{}, ParamJoins: 0, ParamPaused: false,
 	}
 	if len(s.Workflows) > 0 {

@@ -87,7 +87,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newAgent(a), newSeed(a), newRound(a), newStatus(a), newMembers(a), newLeaders(a), newFacts(a),
 		newTransfer(a), newEvict(a), newAllow(a), newForget(a), newReplace(a), newPause(a), newResume(a), newScale(a), newHistory(a),
-		newWait(a), newArrive(a), newEscape(a), newReport(a), newRun(a), newLead(a), newResign(a), newSet(a), newVersion(a),
+		newWait(a), newArrive(a), newEscape(a), newStep(a), newReport(a), newRun(a), newLead(a), newResign(a), newSet(a), newVersion(a),
 	)
 	root.InitDefaultCompletionCmd()
 	usageErrors(root)
