@@ -46,7 +46,7 @@ type scenario struct {
 // senders are all of them.
 func senders() []sender {
 	var all []sender
-	for _, some := range [][]sender{joiners(), holders(), furnishers(), coordinators(), commands(), operators()} {
+	for _, some := range [][]sender{joiners(), holders(), furnishers(), coordinators(), rolling(), commands(), operators()} {
 		all = append(all, some...)
 	}
 	return all
