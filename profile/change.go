@@ -37,12 +37,17 @@ var (
 )
 
 // Op is one operation of a JSON Patch (RFC 6902). Only test, add and remove
-// are used: an add to an existing member of an object replaces it.
+// are used: an add to an existing member of an object replaces it. OpNames
+// stands for the several that a Store makes of it.
 type Op struct {
 	Op    string          `json:"op"`
 	Path  Pointer         `json:"path"`
 	Value json.RawMessage `json:"value,omitempty"`
 }
+
+// OpNames is an operation that fails unless the params have exactly the names in
+// its value, a sorted list.
+const OpNames = "names"
 
 // Change is a list of operations that a Store applies all or none, in one
 // atomic step. The zero value is empty and ready to use. Tests come before
@@ -75,6 +80,17 @@ func (c *Change) TestAsRead(d *Document, p Pointer) {
 // Empty reports whether the change sets nothing.
 func (c *Change) Empty() bool { return len(c.sets) == 0 && c.err == nil }
 
+// TestNames makes the change depend on which params there were in d, whatever
+// they hold: the only way to say that one is absent (wire contract, fact 2).
+func (c *Change) TestNames(d *Document) {
+	raw, err := json.Marshal(sorted(d.Params))
+	if err != nil {
+		c.fail(fmt.Errorf("encode the names of the params: %w", err))
+		return
+	}
+	c.tests = append(c.tests, Op{Op: OpNames, Value: raw})
+}
+
 // Set writes v, as JSON, at p. The parent of p must exist.
 func (c *Change) Set(p Pointer, v any) {
 	raw, err := json.Marshal(v)
@@ -105,7 +121,7 @@ func (c *Change) Ops() ([]Op, error) {
 // testsAll reports whether the change depends on the whole profile, beside
 // which no other test can make a difference.
 func (c *Change) testsAll() bool {
-	return slices.ContainsFunc(c.tests, func(op Op) bool { return op.Path == "" })
+	return slices.ContainsFunc(c.tests, func(op Op) bool { return op.Op == "test" && op.Path == "" })
 }
 
 func (c *Change) fail(err error) {

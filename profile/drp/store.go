@@ -121,6 +121,12 @@ func encode(c *profile.Change) (json.RawMessage, error) {
 func Patch(ops []profile.Op) (json.RawMessage, error) {
 	var patcher jp.Patcher
 	for _, op := range ops {
+		if op.Op == profile.OpNames {
+			if err := names(&patcher, op.Value); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		pointer, err := jp.NewPointer("/Params" + string(op.Path))
 		if err != nil {
 			return nil, fmt.Errorf("pointer %q: %w", op.Path, err)

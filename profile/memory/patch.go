@@ -25,6 +25,16 @@ func patch(params profile.Params, ops []profile.Op) (profile.Params, error) {
 	params = maps.Clone(params)
 	decoded, set := map[string]bool{}, map[string]bool{}
 	for i, op := range ops {
+		if op.Op == profile.OpNames {
+			names, err := json.Marshal(slices.Sorted(maps.Keys(params)))
+			if err != nil {
+				return nil, err
+			}
+			if len(set) > 0 || !equal(names, op.Value) {
+				return nil, fmt.Errorf("operation %d: %w", i, errTest)
+			}
+			continue
+		}
 		if op.Path == "" {
 			whole, err := json.Marshal(params)
 			if err != nil {

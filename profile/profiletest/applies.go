@@ -133,6 +133,36 @@ var patches = []patch{
 		want: map[profile.Pointer]string{at("cluster/leaders"): `[{"Address":"10.0.0.1","Name":"n1","Uuid":"u1"},
 			{"Address":"10.0.0.2","Name":"renamed","Uuid":"u2"}]`},
 	}, {
+		name: "TheNamesOfTheParamsCanBeTested",
+		build: func(d *profile.Document, c *profile.Change) {
+			c.TestNames(d)
+			c.TestAsRead(d, at("test/count"))
+			c.Set(at("test/count"), 2)
+			c.Set(at("test/new"), true)
+		},
+		want: map[profile.Pointer]string{at("test/count"): `2`, at("test/new"): `true`},
+	}, {
+		name: "TheNamesOfTheParamsSayNothingOfTheirValues",
+		build: func(d *profile.Document, c *profile.Change) {
+			c.TestNames(d.With(profile.Params{"test/count": json.RawMessage(`9`)}, []string{"test/count"}))
+			c.Set(at("test/new"), true)
+		},
+		want: map[profile.Pointer]string{at("test/count"): `1`, at("test/new"): `true`},
+	}, {
+		name: "AParamThatIsMoreThanTheNamesConflicts",
+		build: func(d *profile.Document, c *profile.Change) {
+			c.TestNames(d.With(nil, []string{"test/count"}))
+			c.Set(at("test/count"), 2)
+		},
+		conflict: true,
+	}, {
+		name: "AParamThatIsLessThanTheNamesConflicts",
+		build: func(d *profile.Document, c *profile.Change) {
+			c.TestNames(d.With(profile.Params{"test/gone": json.RawMessage(`1`)}, []string{"test/gone"}))
+			c.Set(at("test/new"), true)
+		},
+		conflict: true,
+	}, {
 		name: "AllParamsTogetherCanBeTested",
 		build: func(d *profile.Document, c *profile.Change) {
 			c.TestAsRead(d, at("test/count"))
