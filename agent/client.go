@@ -86,8 +86,16 @@ func (c *Client) EndStep(ctx context.Context, name string, round profile.Round, 
 }
 
 // Set implements Local.
-func (c *Client) Set(ctx context.Context, s Setting) error {
-	return c.call(ctx, http.MethodPost, "set", s, nil)
+func (c *Client) Set(ctx context.Context, s Setting) (sealed bool, err error) {
+	err = c.call(ctx, http.MethodPost, "set", s, &sealed)
+	return sealed, err
+}
+
+// Get returns the value of one param, as profile.Get does.
+func (c *Client) Get(ctx context.Context, key string, decode bool) (json.RawMessage, error) {
+	var raw json.RawMessage
+	err := c.call(ctx, http.MethodPost, "get", getBody{Key: key, Decode: decode}, &raw)
+	return raw, err
 }
 
 // Resign implements Local.

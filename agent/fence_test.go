@@ -89,17 +89,12 @@ func (c *crowd) writeStale(try int, f *fellow, again bool) {
 		c.giveUp(holder)
 	}
 	stale := c.win(f)
-	value := json.RawMessage(fmt.Sprintf(`"stale %d"`, try))
-	plan, err := stale.Set(fencedParam, json.RawMessage(fmt.Sprintf(`"fresh %d"`, try)))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if _, err := f.member.Write(ctx, plan); err != nil {
+	edit := profile.Edit{Key: fencedParam, Value: json.RawMessage(fmt.Sprintf(`"fresh %d"`, try)), Tenure: &stale}
+	if _, err := f.member.Write(ctx, edit.Plan); err != nil {
 		c.t.Errorf("try %d: a write under the tenure that holds: %v", try, err)
 	}
-	if plan, err = stale.Set(fencedParam, value); err != nil {
-		c.t.Fatal(err)
-	}
+	edit.Value = json.RawMessage(fmt.Sprintf(`"stale %d"`, try))
+	plan := edit.Plan
 	before, _ := f.view.Latest() // on which a slow writer decides
 	c.succeed(f, again)
 
@@ -107,7 +102,7 @@ func (c *crowd) writeStale(try int, f *fellow, again bool) {
 		c.t.Errorf("try %d: a write decided after the tenure: got %v, want ErrLost", try, err)
 	}
 	asked := 0
-	_, err = f.member.Write(ctx, func(now *profile.Document) (*profile.Change, error) {
+	_, err := f.member.Write(ctx, func(now *profile.Document) (*profile.Change, error) {
 		if asked++; asked == 1 {
 			return plan(before)
 		}

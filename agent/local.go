@@ -33,8 +33,10 @@ type Local interface {
 	EndRoll(ctx context.Context, name string, round profile.Round, exit int) error
 	// Lead asks for a slot of a role, under which a command is to run.
 	Lead(ctx context.Context, ask LeadAsk) (*Hold, error)
-	// Set sets a param under a tenure; profile.ErrLost if that has ended.
-	Set(ctx context.Context, s Setting) error
+	// Set changes a param of the cluster's own data, and says whether its value
+	// was sealed; profile.ErrLost if the param is not as it must be, or the tenure
+	// has ended.
+	Set(ctx context.Context, s Setting) (sealed bool, err error)
 	// Resign gives up the slot of role, and returns the tenure that has ended;
 	// election.ErrNoSlot if there is none.
 	Resign(ctx context.Context, role string) (profile.Tenure, error)

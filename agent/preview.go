@@ -50,11 +50,11 @@ func (a *Agent) intend(ctx context.Context, member *profile.Member, view *profil
 		_, err := coordinator.Arrive(ctx, member, view, in.Arrive.Barrier, in.Arrive.Asked)
 		return err
 	case in.Set != nil:
-		plan, err := in.Set.Tenure.Set(in.Set.Key, in.Set.Value)
+		edit, _, err := in.Set.Ready(ctx, a.cfg.Store)
 		if err != nil {
 			return err
 		}
-		_, err = member.Write(ctx, plan)
+		_, err = member.Write(ctx, edit.Plan)
 		return err
 	case in.Resign != "":
 		d, _ := view.Latest()

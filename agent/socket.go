@@ -39,6 +39,10 @@ type (
 	resignBody struct {
 		Role string `json:"role"`
 	}
+	getBody struct {
+		Key    string `json:"key"`
+		Decode bool   `json:"decode"`
+	}
 	// waitLine is one line of the answer to a wait; the last has Done.
 	waitLine struct {
 		Outcome coordinator.Outcome `json:"outcome,omitzero"`
@@ -145,7 +149,15 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 	mux.HandleFunc("POST /v1/set", func(w http.ResponseWriter, r *http.Request) {
 		var s Setting
 		if asked(w, r, &s) {
-			answer(w, s, a.Set(r.Context(), s))
+			sealed, err := a.Set(r.Context(), s)
+			answer(w, sealed, err)
+		}
+	})
+	mux.HandleFunc("POST /v1/get", func(w http.ResponseWriter, r *http.Request) {
+		var b getBody
+		if asked(w, r, &b) {
+			raw, err := a.Get(r.Context(), b.Key, b.Decode)
+			answer(w, raw, err)
 		}
 	})
 	mux.HandleFunc("POST /v1/preview", func(w http.ResponseWriter, r *http.Request) {
@@ -250,8 +262,12 @@ func whileRunning(ctx context.Context, err error) error {
 	return err
 }
 
+// askedMost bounds what a command asks: a value and what it must have been, with
+// every character escaped, fit.
+const askedMost = 16 * profile.MostValue
+
 func asked(w http.ResponseWriter, r *http.Request, v any) bool {
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(v); err != nil {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, askedMost)).Decode(v); err != nil {
 		answer(w, nil, fmt.Errorf("%w: %w", ErrUsage, err))
 		return false
 	}

@@ -39,6 +39,9 @@ var (
 	// asks for. The text says what would have to be done first.
 	ErrNotNow = errors.New("profile: not as things are")
 
+	// ErrUnset means that the profile has no such param, or null for it.
+	ErrUnset = errors.New("profile: param is not set")
+
 	// ErrNotSeeded means that the profile does not (yet) carry what `muster
 	// seed` plants.
 	ErrNotSeeded = errors.New("profile: not seeded")

@@ -136,11 +136,7 @@ func TestAWriteUnderAnEndedTenureChangesNothing(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: []string{"u00", "u01"}, Leaders: 1})
 		h, tenure, _ := leaseOf(t, w, "u00", nil)
 		set := func(under profile.Tenure, value string) error {
-			plan, err := under.Set("site/value", json.RawMessage(value))
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = h.Write(t.Context(), plan)
+			_, err := h.Write(t.Context(), profile.Edit{Key: "site/value", Value: json.RawMessage(value), Tenure: &under}.Plan)
 			return err
 		}
 		if err := set(tenure, `{"by": 1}`); err != nil {
@@ -159,16 +155,6 @@ func TestAWriteUnderAnEndedTenureChangesNothing(t *testing.T) {
 			t.Errorf("the param is %s", got)
 		}
 	})
-}
-
-func TestOnlyParamsOfOnesOwnAreSetUnderATenure(t *testing.T) {
-	for key, value := range map[string]string{
-		"": "1", profile.ParamSlots: "{}", "muster/new": "1", profile.ParamEscape: "1", profile.ParamLeaders: "[]", "site/a": "null", "site/b": "{", "site/c": "",
-	} {
-		if _, err := (profile.Tenure{}).Set(key, json.RawMessage(value)); !errors.Is(err, profile.ErrInvalid) {
-			t.Errorf("%q: %q: got %v, want %v", key, value, err, profile.ErrInvalid)
-		}
-	}
 }
 
 func TestHistoryKeepsTheLastEightWithFieldsUnknownToUs(t *testing.T) {

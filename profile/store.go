@@ -27,6 +27,24 @@ type Store interface {
 	// asks for the present version. It returns "" where the endpoint has no
 	// versions: the caller polls.
 	Changed(ctx context.Context, since string, wait time.Duration) (string, error)
+
+	Sealer
+}
+
+// Sealer deals with secure params, whose values are sealed for the profile: only
+// the endpoint opens them.
+type Sealer interface {
+	// Secure reports whether the param key is declared secure. A declaration that
+	// the token may not see looks as if there was none (wire contract, fact 3).
+	Secure(ctx context.Context, key string) (bool, error)
+
+	// Seal returns value sealed with the public key of the profile, as it is to be
+	// written. No two sealings of a value are the same.
+	Seal(ctx context.Context, value json.RawMessage) (json.RawMessage, error)
+
+	// ReadOpened returns the param key, opened if it is sealed; nil if there is
+	// none. It needs a token that may read secure params.
+	ReadOpened(ctx context.Context, key string) (json.RawMessage, error)
 }
 
 // Params are params of the profile by name, as raw JSON.

@@ -65,12 +65,12 @@ var codes = []struct {
 	{profile.ErrInvalid, exitUsage},
 	{profile.ErrCriteria, exitUsage},
 	{profile.ErrNoSuch, exitUsage},
+	{profile.ErrUnknownOutcome, exitUnreachable}, // also of what then lost: it may have landed
 	{profile.ErrNotNow, exitLost},
 	{profile.ErrOpenRound, exitLost},
 	{profile.ErrLost, exitLost},
 	{profile.ErrConflict, exitLost},
 	{profile.ErrUnavailable, exitUnreachable},
-	{profile.ErrUnknownOutcome, exitUnreachable},
 	{agent.ErrStopping, exitUnreachable},
 	{context.DeadlineExceeded, exitTimedOut},
 }

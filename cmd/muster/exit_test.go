@@ -46,6 +46,9 @@ func TestExitCodesAreNeverRenumbered(t *testing.T) {
 	if listed != len(codes) {
 		t.Errorf("the table has %d rows, this test knows %d: every sentinel needs its code here", len(codes), listed)
 	}
+	if got := exitCode(fmt.Errorf("%w; before that: %w", profile.ErrLost, profile.ErrUnknownOutcome)); got != exitUnreachable {
+		t.Errorf("exit code of what lost, and may have landed before: got %d, want %d", got, exitUnreachable)
+	}
 	for err, code := range map[error]int{nil: 0, errors.New("anything else"): 1, agent.ErrStepUnknown: 1, childExit(77): 77} {
 		if got := exitCode(err); got != code {
 			t.Errorf("exit code of %v: got %d, want %d", err, got, code)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/pem"
+	"io"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -67,6 +68,11 @@ func (s *stage) finish(ts *testscript.TestScript, args []string, p *process) (co
 }
 
 func (s *stage) begin(ts *testscript.TestScript, name string, args []string) *process {
+	return s.beginWith(ts, name, args, nil)
+}
+
+// beginWith is begin with standard input.
+func (s *stage) beginWith(ts *testscript.TestScript, name string, args []string, stdin io.Reader) *process {
 	p := &process{out: filepath.Join(s.work, name+".out"), err: filepath.Join(s.work, name+".err"), done: make(chan struct{})}
 	p.cmd = s.command(ts, args)
 	var files []*os.File
@@ -75,7 +81,7 @@ func (s *stage) begin(ts *testscript.TestScript, name string, args []string) *pr
 		ts.Check(err)
 		files = append(files, f)
 	}
-	p.cmd.Stdout, p.cmd.Stderr = files[0], files[1]
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, files[0], files[1]
 	ts.Check(p.cmd.Start())
 	go func() {
 		p.cmd.Wait() // its state tells
@@ -92,6 +98,29 @@ func cmdCall(ts *testscript.TestScript, s *stage, args []string) {
 	p := s.begin(ts, "muster", args[1:])
 	s.started["muster"] = p
 	s.settle(ts, args[0], args[1:], p)
+}
+
+// cmdPipe is cmdCall with a file as standard input.
+func cmdPipe(ts *testscript.TestScript, s *stage, args []string) {
+	need(ts, len(args) > 2, "pipe FILE CODE ARG...")
+	p := s.beginWith(ts, "muster", args[2:], strings.NewReader(ts.ReadFile(args[0])))
+	s.started["muster"] = p
+	s.settle(ts, args[1], args[2:], p)
+}
+
+// cmdRepeat writes a file of many times the same and, if there is one, as many
+// times its end.
+func cmdRepeat(ts *testscript.TestScript, _ *stage, args []string) {
+	need(ts, len(args) == 3 || len(args) == 4, "repeat FILE N TEXT [END]")
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	all := ""
+	for _, part := range args[2:] {
+		text, err := strconv.Unquote(`"` + part + `"`)
+		ts.Check(err)
+		all += strings.Repeat(text, n)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(all), 0o600))
 }
 
 func (s *stage) settle(ts *testscript.TestScript, want string, args []string, p *process) {

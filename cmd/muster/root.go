@@ -87,7 +87,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newAgent(a), newSeed(a), newRound(a), newStatus(a), newMembers(a), newLeaders(a), newFacts(a),
 		newTransfer(a), newEvict(a), newAllow(a), newForget(a), newReplace(a), newPause(a), newResume(a), newScale(a), newHistory(a),
-		newWait(a), newArrive(a), newEscape(a), newStep(a), newReport(a), newRun(a), newLead(a), newResign(a), newSet(a), newVersion(a),
+		newWait(a), newArrive(a), newEscape(a), newStep(a), newReport(a), newRun(a), newLead(a), newResign(a), newGet(a), newSet(a), newAdd(a), newUnset(a), newVersion(a),
 	)
 	root.InitDefaultCompletionCmd()
 	usageErrors(root)
@@ -221,13 +221,19 @@ func (a *app) store() (*drp.Store, error) {
 		return client.Profile(a.cfg.Profile, drp.TokenFile(a.cfg.ProfileTokenFile)), nil
 	}
 	auth, err := a.operator()
-	switch {
-	case err != nil && a.cfg.UUID == "":
-		return nil, fmt.Errorf("%w; this host is no member: no uuid is set", err)
-	case err != nil:
-		return nil, fmt.Errorf("%w; this host is no member: profile_token_file (%s): %s does not exist", err, a.cfg.Origin("profile_token_file"), a.cfg.ProfileTokenFile)
+	if err != nil {
+		return nil, a.noMember(err)
 	}
 	return client.Profile(a.cfg.Profile, auth), nil
+}
+
+// noMember adds to the error of missing credentials why this host's own are not
+// taken.
+func (a *app) noMember(err error) error {
+	if a.cfg.UUID == "" {
+		return fmt.Errorf("%w; this host is no member: no uuid is set", err)
+	}
+	return fmt.Errorf("%w; this host is no member: profile_token_file (%s): %s does not exist", err, a.cfg.Origin("profile_token_file"), a.cfg.ProfileTokenFile)
 }
 
 // read returns the profile as it is now: through the agent, or directly.

@@ -36,6 +36,7 @@ func scripts(t *testing.T, compat, pattern string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"profile": plain(cmdProfile), "machine": plain(cmdMachine), "token": plain(cmdToken),
 			"as": plain(cmdAs), "patch": plain(cmdPatch), "param": plain(cmdParam), "tenure": plain(cmdTenure), "web": plain(cmdWeb),
+			"declare": plain(cmdDeclare), "repeat": plain(cmdRepeat), "pipe": plain(cmdPipe),
 			"call": plain(cmdCall), "golden": plain(cmdGolden), "until": plain(cmdUntil),
 			"start": plain(cmdStart), "await": plain(cmdAwait), "end": plain(cmdEnd), "insist": plain(cmdInsist),
 			"fault": plain(cmdFault), "cut": plain(cmdCut), "mend": plain(cmdMend), "apart": plain(cmdApart),

@@ -206,6 +206,15 @@ func cmdParam(ts *testscript.TestScript, s *stage, args []string) {
 	}
 }
 
+// cmdDeclare declares a param.
+func cmdDeclare(ts *testscript.TestScript, s *stage, args []string) {
+	need(ts, len(args) == 2, "declare NAME FIELDS")
+	fields := map[string]any{}
+	ts.Check(json.Unmarshal([]byte(args[1]), &fields))
+	fields["Name"] = args[0]
+	s.admin(ts, "POST", "params", fields)
+}
+
 // cmdPatch patches an object, as an administrator.
 func cmdPatch(ts *testscript.TestScript, s *stage, args []string) {
 	need(ts, len(args) == 2, "patch PATH OPS")

@@ -79,7 +79,8 @@ func plantRole() sender {
 func set() sender {
 	site := profile.At("site/primary")
 	set := func(ctx context.Context, w *world, value string) error {
-		return w.process.Set(ctx, agent.Setting{Key: "site/primary", Value: json.RawMessage(value), Tenure: w.tenure})
+		_, err := w.process.Set(ctx, agent.Setting{Edit: profile.Edit{Key: "site/primary", Value: json.RawMessage(value), Tenure: &w.tenure}})
+		return err
 	}
 	return sender{
 		patch: "set under a tenure", by: "agent.(*Agent).Set",

@@ -46,7 +46,7 @@ type scenario struct {
 // senders are all of them.
 func senders() []sender {
 	var all []sender
-	for _, some := range [][]sender{joiners(), holders(), furnishers(), coordinators(), rolling(), commands(), operators()} {
+	for _, some := range [][]sender{joiners(), holders(), furnishers(), coordinators(), rolling(), commands(), operators(), data()} {
 		all = append(all, some...)
 	}
 	return all
@@ -67,6 +67,16 @@ func normalized(p profile.Pointer) string {
 		}
 	}
 	return strings.Join(parts, " ")
+}
+
+func tests(op profile.Op) bool { return op.Op == "test" || op.Op == profile.OpNames }
+
+// place is what a test op is about, normalized.
+func place(op profile.Op) string {
+	if op.Op == profile.OpNames {
+		return pathNames
+	}
+	return normalized(op.Path)
 }
 
 // kind is a test op of a kind of patch.
@@ -156,8 +166,8 @@ func (s sender) undisturbed(t *testing.T, trail *trail) (paths []string) {
 			t.Fatal(err)
 		}
 		for _, op := range ops {
-			if op.Op == "test" {
-				paths = append(paths, normalized(op.Path))
+			if tests(op) {
+				paths = append(paths, place(op))
 			}
 		}
 		if err := w.arrive(""); err != nil {

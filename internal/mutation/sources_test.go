@@ -45,6 +45,8 @@ var sources = map[string]int{
 	"profile.(*Operator).attempt":      1,
 	"profile.Allow.Plan":               1,
 	"profile.Claim":                    4,
+	"profile.Edit.guard":               3,
+	"profile.Edit.underTenure":         1,
 	"profile.Evict.Plan":               2,
 	"profile.Pause":                    1,
 	"profile.Release":                  1,
@@ -53,7 +55,6 @@ var sources = map[string]int{
 	"profile.Scale.Plan":               2,
 	"profile.Seed.Plan":                1,
 	"profile.Tenure.Guard":             2,
-	"profile.Tenure.Set":               1,
 	"profile.Transfer.Plan":            5,
 	"profile.Update.expected":          1,
 	"profile.departure.empty":          1,
@@ -80,7 +81,7 @@ func everySourceIsReached(t *testing.T, trail *trail) {
 		each(t, filepath.Join("..", "..", pkg), func(function string, call *ast.CallExpr, method string) {
 			function = pkg[strings.LastIndex(pkg, "/")+1:] + "." + function
 			switch {
-			case slices.Contains([]string{"Test", "TestAsRead", "testValue", "testSlot", "Guard"}, method):
+			case slices.Contains([]string{"Test", "TestAsRead", "TestNames", "testValue", "testSlot", "Guard"}, method):
 				tests[function]++
 			case slices.Contains([]string{"Write", "Apply"}, method) && len(call.Args) == 2 && isContext(call.Args[0]):
 				writers = append(writers, function)

@@ -89,7 +89,15 @@ func (w *world) arrive(without string) error {
 	less := &profile.Change{}
 	for _, op := range ops {
 		switch {
-		case op.Op == "test" && normalized(op.Path) == without:
+		case tests(op) && place(op) == without:
+		case op.Op == profile.OpNames:
+			var names []string
+			w.must(json.Unmarshal(op.Value, &names))
+			d := &profile.Document{Params: profile.Params{}}
+			for _, name := range names {
+				d.Params[name] = nil
+			}
+			less.TestNames(d)
 		case op.Op == "test":
 			less.Test(op.Path, op.Value)
 		case op.Op == "remove":

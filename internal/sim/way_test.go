@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -149,6 +150,19 @@ func (w way) Apply(ctx context.Context, c *profile.Change) (*profile.Document, e
 
 func (w way) Changed(ctx context.Context, since string, wait time.Duration) (string, error) {
 	return through(w.life, "Changed", profile.ErrUnavailable, func(s *memory.Store, _ memory.Fault) (string, error) { return s.Changed(ctx, since, wait) })
+}
+
+// No process here has secure params.
+func (w way) Secure(ctx context.Context, key string) (bool, error) {
+	return w.world.Store(nil).Secure(ctx, key)
+}
+
+func (w way) Seal(ctx context.Context, value json.RawMessage) (json.RawMessage, error) {
+	return w.world.Store(nil).Seal(ctx, value)
+}
+
+func (w way) ReadOpened(ctx context.Context, key string) (json.RawMessage, error) {
+	return w.world.Store(nil).ReadOpened(ctx, key)
 }
 
 // through makes one call of the profile, with what happens to it. silence is

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"gitlab.com/rackn/provision/v4/models"
@@ -34,7 +35,7 @@ func answerError(resp *http.Response, body []byte, r request) error {
 	case status < 300:
 		return nil
 	}
-	text := said(body, resp)
+	text := said(body, resp, r)
 	switch status {
 	case http.StatusForbidden:
 		return fmt.Errorf("%w: %s", profile.ErrRefused, text)
@@ -52,18 +53,69 @@ func answerError(resp *http.Response, body []byte, r request) error {
 }
 
 // said is the first message of DRP's error body, made safe: DRP's messages
-// echo tokens and dump params, so only a short first line is kept.
-func said(body []byte, resp *http.Response) string {
+// echo tokens and dump params, so only a short first line is kept, without the
+// values that r would set.
+func said(body []byte, resp *http.Response, r request) string {
 	var e models.Error
 	if json.Unmarshal(body, &e) != nil || len(e.Messages) == 0 {
 		return fmt.Sprintf("status %d", resp.StatusCode)
 	}
 	const most = 120
-	text, _, _ := strings.Cut(withoutSecrets(e.Messages[0], resp.Request), "\n")
+	text := e.Messages[0]
+	for _, value := range r.values() {
+		text = strings.ReplaceAll(text, value, "[value]")
+	}
+	text, _, _ = strings.Cut(withoutSecrets(text, resp.Request), "\n")
 	if text, _, _ = strings.Cut(text, "{"); len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return fmt.Sprintf("%s (%d)", strings.TrimSpace(text), resp.StatusCode)
+}
+
+// values are the strings that a patch would set in params that are not Muster's,
+// line by line, the longest first: they may be meant to be secret. Shorter than
+// four bytes nothing is.
+func (r request) values() []string {
+	patch, _ := r.body.(json.RawMessage)
+	var ops []struct {
+		Path  string
+		Value any
+	}
+	if json.Unmarshal(patch, &ops) != nil {
+		return nil
+	}
+	var values []string
+	for _, op := range ops {
+		if !strings.HasPrefix(op.Path, "/Params/muster~1") {
+			values = append(values, lines(op.Value)...)
+		}
+	}
+	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
+	return values
+}
+
+// lines are the lines of all strings in v, as they are and as JSON writes them.
+func lines(v any) (found []string) {
+	switch v := v.(type) {
+	case string:
+		escaped, _ := json.Marshal(v) // a string always is
+		for _, text := range []string{v, string(escaped[1 : len(escaped)-1])} {
+			for line := range strings.Lines(text) {
+				if line = strings.TrimSpace(line); len(line) >= 4 {
+					found = append(found, line)
+				}
+			}
+		}
+	case []any:
+		for _, part := range v {
+			found = append(found, lines(part)...)
+		}
+	case map[string]any:
+		for _, part := range v {
+			found = append(found, lines(part)...)
+		}
+	}
+	return found
 }
 
 func named(kind string) string {

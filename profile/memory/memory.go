@@ -10,6 +10,7 @@ package memory
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -193,6 +194,20 @@ func (s *Store) ReadParams(ctx context.Context, names ...string) (profile.Params
 		}
 		return params, nil
 	})
+}
+
+// Secure implements profile.Sealer: no param is declared.
+func (s *Store) Secure(context.Context, string) (bool, error) { return false, nil }
+
+// Seal implements profile.Sealer: there is no key.
+func (s *Store) Seal(context.Context, json.RawMessage) (json.RawMessage, error) {
+	return nil, fmt.Errorf("%w: a profile in memory has no key", profile.ErrInvalid)
+}
+
+// ReadOpened implements profile.Sealer.
+func (s *Store) ReadOpened(ctx context.Context, key string) (json.RawMessage, error) {
+	params, err := s.ReadParams(ctx, key)
+	return params[key], err
 }
 
 // Apply implements profile.Store.
