@@ -1,11 +1,9 @@
 package coordinator
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,21 +49,11 @@ func ParseGate(text string) (Gate, error) {
 		}
 	case kind == GateParam && name != "":
 		if given {
-			g.Equals = ParseValue(value)
+			g.Equals = profile.ParseValue(value)
 		}
 		return g, nil
 	}
 	return g, fmt.Errorf("%w: gate: expected complete, complete:BARRIER, leader:ROLE, leader:ROLE=COUNT, param:KEY or param:KEY=VALUE, found %q", ErrUsage, text)
-}
-
-// ParseValue is what a word of the command line means as a value: JSON, or else
-// a string.
-func ParseValue(word string) json.RawMessage {
-	if json.Valid([]byte(word)) {
-		return json.RawMessage(word)
-	}
-	raw, _ := json.Marshal(word) // a string always is
-	return raw
 }
 
 // Passage is what blocks a local step beside barriers.
@@ -168,7 +156,7 @@ func (g Gate) shut(d *profile.Document, alive sightings) (string, error) {
 	switch {
 	case !ok || json.Unmarshal(raw, &v) != nil || v == nil:
 		return fmt.Sprintf("param %s is not set", g.Name), nil
-	case g.Equals != nil && !sameValue(raw, g.Equals):
+	case g.Equals != nil && !profile.SameJSON(raw, g.Equals):
 		return fmt.Sprintf("param %s is not %s", g.Name, g.Equals), nil
 	case g.Count > 0 && entries(v) < g.Count:
 		return fmt.Sprintf("param %s has %d of %d entries", g.Name, entries(v), g.Count), nil
@@ -185,18 +173,6 @@ func entries(v any) int {
 		return len(v)
 	}
 	return 0
-}
-
-// sameValue compares two values; numbers by their text, so that none is rounded.
-func sameValue(a, b json.RawMessage) bool {
-	decoded := func(raw json.RawMessage) (v any, err error) {
-		d := json.NewDecoder(bytes.NewReader(raw))
-		d.UseNumber()
-		return v, d.Decode(&v)
-	}
-	x, errX := decoded(a)
-	y, errY := decoded(b)
-	return errX == nil && errY == nil && reflect.DeepEqual(x, y)
 }
 
 // leaderless says that too few slots of the role are held, or "". A lease counts

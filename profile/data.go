@@ -65,7 +65,7 @@ func (e Edit) Plan(d *Document) (*Change, error) {
 		return nil, nil
 	case e.Value == nil:
 		c.Remove(At(e.Key))
-	case e.Tenure == nil && there && equalJSON(found, e.Value):
+	case e.Tenure == nil && there && SameJSON(found, e.Value):
 		return nil, nil // a write costs everybody the whole profile (DESIGN, rule 8)
 	case isSealed(found) && !isSealed(e.Value):
 		return nil, fmt.Errorf("%w: %s holds a sealed value, but this token does not see that its param is declared secure: a value in clear is not put in its place", ErrInvalid, e.Key)
@@ -107,7 +107,7 @@ func (e Edit) guard(c *Change, d *Document) error {
 		return fmt.Errorf("%w: %s is not set, and was to be %s; nothing was changed", ErrLost, e.Key, clip(e.Ref))
 	case isSealed(found) || isSealed(e.Value):
 		return fmt.Errorf("%w: %s is sealed, and every sealing of a value differs: it cannot be guarded by --ref; guard another param, as a version beside it, or use `muster add`", ErrInvalid, e.Key)
-	case !equalJSON(found, e.Ref):
+	case !SameJSON(found, e.Ref):
 		return fmt.Errorf("%w: %s is %s, not %s; nothing was changed", ErrLost, e.Key, shown(found), clip(e.Ref))
 	default:
 		c.TestAsRead(d, At(e.Key))

@@ -26,7 +26,7 @@ func (e Escape) Plan(d *Document) (*Change, error) {
 	case e.Clear:
 		c.Remove(At(ParamEscape))
 		return c, nil
-	case present && sameJSON(raw, json.RawMessage(fmt.Sprint(e.Code))):
+	case present && SameJSON(raw, json.RawMessage(fmt.Sprint(e.Code))):
 		return nil, nil
 	}
 	c.Set(At(ParamEscape), e.Code)

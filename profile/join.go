@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -190,7 +189,7 @@ func (m *Member) joinFacts(d *Document, c *Change, j Joining) error {
 	if err != nil {
 		return fmt.Errorf("fact sheet: %w", err)
 	}
-	if old, _ := d.Lookup(At(ParamFacts, m.state.UUID)); sheet != nil && !sameJSON(old, sheet) {
+	if old, _ := d.Lookup(At(ParamFacts, m.state.UUID)); sheet != nil && !SameJSON(old, sheet) {
 		c.Set(At(ParamFacts, m.state.UUID), sheet)
 	}
 	return nil
@@ -204,14 +203,4 @@ func EmptyRecord(roles []string) Record {
 		r.Barred[role] = ""
 	}
 	return r
-}
-
-func sameJSON(a, b json.RawMessage) bool {
-	var x, y any
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
-		return false
-	}
-	p, errp := json.Marshal(x)
-	q, errq := json.Marshal(y)
-	return errp == nil && errq == nil && bytes.Equal(p, q)
 }

@@ -102,7 +102,7 @@ func (s Seed) Plan(d *Document) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	if raw, ok := d.Params[ParamProfile]; ok && !sameJSON(raw, params[ParamProfile]) {
+	if raw, ok := d.Params[ParamProfile]; ok && !SameJSON(raw, params[ParamProfile]) {
 		return nil, d.Check()
 	}
 	if d.Params[ParamSlots] == nil {

@@ -107,9 +107,19 @@ func decimal(number string) string {
 	return sign + kept + "e" + strconv.Itoa(exp-len(fraction)+len(digits)-len(kept))
 }
 
-// equalJSON compares values: the order of names, blanks, and how a number is
+// ParseValue is what a word of the command line means as a value: JSON, or else
+// a string.
+func ParseValue(word string) json.RawMessage {
+	if json.Valid([]byte(word)) {
+		return json.RawMessage(word)
+	}
+	raw, _ := json.Marshal(word) // a string always is
+	return raw
+}
+
+// SameJSON compares values: the order of names, blanks, and how a number is
 // written make no difference. What is no JSON equals nothing.
-func equalJSON(a, b json.RawMessage) bool {
+func SameJSON(a, b json.RawMessage) bool {
 	x, errx := exactly(a)
 	y, erry := exactly(b)
 	return errx == nil && erry == nil && equal(x, y)

@@ -139,10 +139,9 @@ func valueOf(word string, str bool) (json.RawMessage, error) {
 	case !utf8.ValidString(word):
 		return nil, errors.New("expected UTF-8; encode other bytes, as with base64")
 	case str:
-	case json.Valid([]byte(word)):
-		return json.RawMessage(word), nil
-	case strings.ContainsAny(word[:min(1, len(word))], `{["`):
+		return json.Marshal(word)
+	case strings.ContainsAny(word[:min(1, len(word))], `{["`) && !json.Valid([]byte(word)):
 		return nil, errors.New("it begins as JSON does, and is none, or is nested too deep; with --string it is taken as a string")
 	}
-	return json.Marshal(word)
+	return profile.ParseValue(word), nil
 }

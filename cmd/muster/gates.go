@@ -9,6 +9,7 @@ import (
 
 	"muster/agent"
 	"muster/coordinator"
+	"muster/profile"
 )
 
 func newWaitLeader(a *app) *cobra.Command {
@@ -54,7 +55,7 @@ func newWaitParam(a *app) *cobra.Command {
 				if gate.Count > 0 {
 					return fmt.Errorf("%w: --equals and --count: give one of them", errUsage)
 				}
-				gate.Equals = coordinator.ParseValue(equals)
+				gate.Equals = profile.ParseValue(equals)
 			}
 			gate.Name = args[0]
 			p.Gates = []coordinator.Gate{gate}
