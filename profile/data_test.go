@@ -194,6 +194,36 @@ func TestFiftyMembersThatAddAParamEachAllSucceed(t *testing.T) {
 	})
 }
 
+// Somebody in DRP's portal adds a param and takes it away again, 20 times a second.
+func TestAddsComeThroughBesideAForeignWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, crowded(20))
+		all := w.crowd(20)
+		slow(all)
+		over, foreign := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(foreign)
+			for i := 0; ; i++ {
+				select {
+				case <-over:
+					return
+				case <-time.After(25 * time.Millisecond):
+				}
+				w.paste("site/theirs", strconv.Itoa(i))
+				time.Sleep(25 * time.Millisecond)
+				w.paste("site/theirs", "")
+			}
+		}()
+		together(all, func(_ int, h *host) {
+			if err := w.edits(h)["member"](profile.Edit{Key: "site/" + h.uuid, New: true, Value: json.RawMessage("1")}); err != nil {
+				t.Errorf("%s: %v", h.uuid, err)
+			}
+		})
+		close(over)
+		<-foreign
+	})
+}
+
 func TestNoIncrementByReferenceIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const each = 5
@@ -323,6 +353,7 @@ func TestWhatMakesNoSenseToShareIsRefusedAndNotRepeated(t *testing.T) {
 		"too deep":             {Key: site, Value: json.RawMessage(strings.Repeat("[", 101) + strings.Repeat("]", 101))},
 		"far too deep":         {Key: site, Value: json.RawMessage(strings.Repeat("[", 16000) + strings.Repeat("]", 16000))},
 		"too long":             {Key: site, Value: json.RawMessage(`"` + strings.Repeat("secret", 6000) + `"`)},
+		"too long when sent":   {Key: site, Value: json.RawMessage(`"` + strings.Repeat("<", 6000) + `"`)},
 		"no UTF-8":             {Key: site, Value: json.RawMessage("\"secret\xff\"")},
 		"null as reference":    {Key: site, Value: json.RawMessage("1"), Ref: json.RawMessage("null")},
 		"add with a reference": {Key: site, Value: json.RawMessage("1"), Ref: json.RawMessage("2"), New: true},

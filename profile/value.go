@@ -26,7 +26,7 @@ const deepest = 100
 func checkValue(raw json.RawMessage) error {
 	switch {
 	case len(raw) > MostValue:
-		return fmt.Errorf("expected at most %d bytes, found %d; every member gets the whole profile again and again: keep files elsewhere, and here where they are", MostValue, len(raw))
+		return tooLong(len(raw))
 	case !utf8.Valid(raw):
 		return errors.New("expected UTF-8; encode other bytes, as with base64")
 	case isNull(raw):
@@ -35,10 +35,18 @@ func checkValue(raw json.RawMessage) error {
 	if err := walk(raw); err != nil {
 		return err
 	}
-	if !json.Valid(raw) {
+	sent, err := json.Marshal(raw) // DRP escapes <, > and &, too
+	if err != nil {
 		return errNoJSON
 	}
+	if len(sent) > MostValue {
+		return tooLong(len(sent))
+	}
 	return nil
+}
+
+func tooLong(n int) error {
+	return fmt.Errorf("expected at most %d bytes of JSON, found %d; every member gets the whole profile again and again: keep files elsewhere, and here where they are", MostValue, n)
 }
 
 var errNoJSON = errors.New("expected JSON, found none")
