@@ -32,7 +32,7 @@ func (s scene) has(p point) bool {
 	parts := map[scene][]string{
 		rounds: {"coordinator.Judge", "roundOf"},
 		strays: {"giveBack"},
-		ends:   {"unused", "proof", "awaitPast"},
+		ends:   {"unused", "proof", "awaitPast", "barred"},
 	}
 	return slices.ContainsFunc(parts[s], func(part string) bool { return strings.Contains(string(p), part) })
 }
@@ -115,13 +115,24 @@ func (a *aim) chance() float64 {
 	return 0.2
 }
 
-// wanted returns the fault that the seed wants to see at a point now, or nil.
+// wanted returns the fault that the seed wants to see at a point now, or nil: of
+// several, first one that it has not seen, and what only helps after the others.
 func (p *plan) wanted(at point, random *rand.Rand) *aim {
-	first := random.IntN(len(p.aims) + 1) // of several at one point each has its chance
-	for _, a := range slices.Concat(p.aims[first:], p.aims[:first]) {
-		if a.point == at && (a.kind != restore || p.restores) && random.Float64() < a.chance() {
+	here := slices.DeleteFunc(slices.Clone(p.aims), func(a *aim) bool { return a.point != at || a.kind == restore && !p.restores })
+	random.Shuffle(len(here), func(i, j int) { here[i], here[j] = here[j], here[i] })
+	slices.SortStableFunc(here, func(a, b *aim) int { return int(a.rank() - b.rank()) })
+	for _, a := range here {
+		if random.Float64() < a.chance() {
 			return a
 		}
 	}
 	return nil
+}
+
+// rank is how many others go before it.
+func (a *aim) rank() int64 {
+	if a.help {
+		return 1
+	}
+	return min(2, 2*a.met.Load())
 }
