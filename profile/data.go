@@ -116,7 +116,8 @@ func (e Edit) guard(c *Change, d *Document) error {
 }
 
 // Sealed returns e with its value sealed if the param is declared secure, and
-// whether it is. The guard of a secure param cannot be its value: ErrInvalid.
+// whether it is. A value that is sealed already is ErrInvalid: for whom is not
+// known.
 func (e Edit) Sealed(ctx context.Context, s Sealer) (Edit, bool, error) {
 	if e.Value == nil {
 		return e, false, nil
