@@ -64,7 +64,7 @@ func (f Follow) Run(ctx context.Context) error {
 	var pollUntil time.Time // polling, because waiting did not work
 	failing, unheard := false, 0
 	for {
-		version, err := f.hint(ctx, &pollUntil)
+		version, err := f.hint(ctx, failing, &pollUntil)
 		if err != nil { // perhaps only the waiting does not work: a look tells
 			if unheard++; unheard == unheardMost {
 				pollUntil = time.Now().Add(probeEvery)
@@ -96,7 +96,10 @@ func (f Follow) Run(ctx context.Context) error {
 }
 
 // hint blocks until a look is worth while. It returns the version announced.
-func (f Follow) hint(ctx context.Context, pollUntil *time.Time) (string, error) {
+func (f Follow) hint(ctx context.Context, failing bool, pollUntil *time.Time) (string, error) {
+	if failing { // a look is worth while as soon as it works, though nothing has changed
+		return f.Source.Changed(ctx, "", 0)
+	}
 	if time.Now().Before(*pollUntil) {
 		return "", f.sleep(ctx)
 	}

@@ -263,3 +263,26 @@ func TestWhereOnlyWaitingFailsItLooksAndThenPolls(t *testing.T) {
 		}
 	})
 }
+
+func TestTroubleEndsSoonAfterTheEndpointIsBackThoughNothingHasChanged(t *testing.T) {
+	const outage = 10 * time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		away := func() error {
+			if since := time.Since(start); since > time.Second && since < outage {
+				return profile.ErrUnavailable
+			}
+			return nil
+		}
+		s := &source{start: start, changed: func(since string, _ time.Duration) (string, error) { return "1", away() }}
+		var over time.Duration
+		follow(t, profile.Follow{Source: s, Since: "1", Look: func(context.Context, string) error { return away() }, Trouble: func(err error) {
+			if err == nil {
+				over = time.Since(start)
+			}
+		}}, outage+time.Minute)
+		if over < outage || over > outage+10*time.Second {
+			t.Errorf("the trouble was over after %v, want at most 10 s after %v", over, outage)
+		}
+	})
+}
