@@ -74,9 +74,9 @@ func (c *Client) Arrive(ctx context.Context, in Arrival) (profile.Round, error) 
 }
 
 // BeginStep implements Local.
-func (c *Client) BeginStep(ctx context.Context, name string, round profile.Round) (StepNote, bool, error) {
+func (c *Client) BeginStep(ctx context.Context, name string, round profile.Round, retry bool) (StepNote, bool, error) {
 	var b stepBody
-	err := c.call(ctx, http.MethodPost, "steps/begin", stepBody{Name: name, Round: round}, &b)
+	err := c.call(ctx, http.MethodPost, "steps/begin", stepBody{Name: name, Round: round, Retry: retry}, &b)
 	return b.Note, b.Again, err
 }
 

@@ -24,8 +24,9 @@ type Local interface {
 	Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error)
 	// Pass blocks until a passage is open.
 	Pass(ctx context.Context, p Passing, progress func(string)) (coordinator.Passed, error)
-	// BeginStep and EndStep frame a gated local step.
-	BeginStep(ctx context.Context, name string, round profile.Round) (note StepNote, again bool, err error)
+	// BeginStep and EndStep frame a gated local step. With retry it begins though
+	// it may have run already: whoever asks for that has looked.
+	BeginStep(ctx context.Context, name string, round profile.Round, retry bool) (note StepNote, again bool, err error)
 	EndStep(ctx context.Context, name string, round profile.Round, exit int) error
 	// Roll blocks until it is this member's turn in a rolling step, and EndRoll
 	// ends the turn.

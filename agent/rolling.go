@@ -54,14 +54,17 @@ func (a *Agent) Roll(ctx context.Context, r Rolling, progress func(string)) (Tur
 }
 
 // mayRunAgain reports whether the step may run though there is a note of it:
-// because that is asked for, or because it failed here and was continued since.
+// because it may have run and that is asked for, or because it failed here and
+// was continued since.
 func (a *Agent) mayRunAgain(d *profile.Document, r Rolling, round profile.Round) (bool, error) {
-	if r.Retry {
-		return true, nil
-	}
 	note, noted, err := a.noted(r.Name, round)
-	if err != nil || !noted || note.State != stepFailed {
+	switch {
+	case err != nil || !noted:
 		return false, err
+	case note.State == stepStarted:
+		return r.Retry, nil
+	case note.State != stepFailed:
+		return false, nil
 	}
 	step, there, err := d.RollingStep(r.Name, round.N)
 	return err == nil && there && step.ID == round.ID && !slices.Contains(step.Failed, a.member.UUID()), err

@@ -35,6 +35,7 @@ type (
 		Exit  int           `json:"exit"`
 		Note  StepNote      `json:"note"`
 		Again bool          `json:"again"`
+		Retry bool          `json:"retry,omitempty"`
 	}
 	resignBody struct {
 		Role string `json:"role"`
@@ -136,7 +137,7 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 	mux.HandleFunc("POST /v1/steps/begin", func(w http.ResponseWriter, r *http.Request) {
 		var b stepBody
 		if asked(w, r, &b) {
-			note, again, err := a.BeginStep(r.Context(), b.Name, b.Round)
+			note, again, err := a.BeginStep(r.Context(), b.Name, b.Round, b.Retry)
 			answer(w, stepBody{Note: note, Again: again}, err)
 		}
 	})

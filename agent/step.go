@@ -34,9 +34,14 @@ var stepName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // BeginStep notes durably that a step is about to run in round. again reports
 // that it has run in this round already; note then says how it ended. The error
-// is ErrStepUnknown if that is not known.
-func (a *Agent) BeginStep(ctx context.Context, name string, round profile.Round) (note StepNote, again bool, err error) {
-	return a.begin(name, round, false)
+// is ErrStepUnknown if that is not known, unless retry says that it is to run
+// then.
+func (a *Agent) BeginStep(ctx context.Context, name string, round profile.Round, retry bool) (note StepNote, again bool, err error) {
+	note, again, err = a.begin(name, round, false)
+	if retry && errors.Is(err, ErrStepUnknown) {
+		return a.begin(name, round, true)
+	}
+	return note, again, err
 }
 
 // begin is BeginStep; with redo the step begins whatever is noted of it.
@@ -55,7 +60,7 @@ func (a *Agent) begin(name string, round profile.Round, redo bool) (note StepNot
 func (a *Agent) ran(name string, round profile.Round) (StepNote, bool, error) {
 	note, noted, err := a.noted(name, round)
 	if err == nil && noted && note.State == stepStarted {
-		err = fmt.Errorf("%w: step %s was started in round %d and its end was not noted; look what it did, and finish it by hand or under another name", ErrStepUnknown, name, round.N)
+		err = fmt.Errorf("%w: step %s was started in round %d and its end was not noted; look what it did; then finish it by hand, or run it again with --retry", ErrStepUnknown, name, round.N)
 	}
 	return note, noted && err == nil, err
 }

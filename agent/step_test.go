@@ -17,7 +17,7 @@ func TestAStepRunsOnceARound(t *testing.T) {
 	c := seeded(t, 1, "one")
 	cfg := c.config("one", t.TempDir())
 	begin := func(a *agent.Agent, round int) (int, bool, error) {
-		note, again, err := a.BeginStep(t.Context(), "install", nth(round))
+		note, again, err := a.BeginStep(t.Context(), "install", nth(round), false)
 		return note.Exit, again, err
 	}
 	a := joined(t, cfg)
@@ -66,7 +66,7 @@ func TestStepsOfOldRoundsLeaveTheRecord(t *testing.T) {
 func TestTheNameOfAStepIsAFileName(t *testing.T) {
 	a := joined(t, seeded(t, 1, "one").config("one", t.TempDir()))
 	for _, name := range []string{"", ".", "..", "../x", "a/b", "a b", "é", string(make([]byte, 65))} {
-		if _, _, err := a.BeginStep(t.Context(), name, nth(1)); !errors.Is(err, agent.ErrUsage) {
+		if _, _, err := a.BeginStep(t.Context(), name, nth(1), false); !errors.Is(err, agent.ErrUsage) {
 			t.Errorf("step named %q: got %v, want ErrUsage", name, err)
 		}
 	}
@@ -78,7 +78,7 @@ func nth(n int) profile.Round { return profile.Round{N: n, ID: "round " + strcon
 func TestANoteIsOfItsOwnRoundAndNotOfItsNumber(t *testing.T) {
 	a := joined(t, seeded(t, 1, "one").config("one", t.TempDir()))
 	begin := func(round profile.Round) bool {
-		_, again, err := a.BeginStep(t.Context(), "install", round)
+		_, again, err := a.BeginStep(t.Context(), "install", round, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,6 +25,7 @@ type step struct {
 	barriers []string            // to wait at, one after the other
 	passage  coordinator.Passage // what has to be open then
 	timeout  time.Duration       // of the waiting
+	retry    bool                // run it though it may have run already
 	path     string
 	args     []string
 }
@@ -44,7 +45,7 @@ func newRun(a *app) *cobra.Command {
 			"muster/expected, or worker, which is who holds no slot. Elsewhere there is nothing to do (exit 0). Under a role\n" +
 			"with slots it runs as under `muster lead`: it is dead before anybody else has the slot (exit 9).\n\n" +
 			"A command never runs twice in a round: if it has run, its exit code is returned again; if it may have run,\n" +
-			"that is an error. The command's result is recorded in the profile.",
+			"that is an error, until --retry says that somebody has looked. The result is recorded in the profile.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(after) == 0 {
@@ -73,6 +74,7 @@ func newRun(a *app) *cobra.Command {
 	flags.StringArrayVar(&after, "after", nil, "gate to wait for: complete[:BARRIER], leader:ROLE[=COUNT] or param:KEY[=VALUE] (repeatable)")
 	flags.StringVar(&s.passage.Role, "role", "", "run only where the member has this role; under its slot, if it has slots")
 	flags.StringVar(&s.name, "name", "", "name of the step (default: from the command)")
+	flags.BoolVar(&s.retry, "retry", false, "run it though it may have run already: somebody has looked")
 	flags.DurationVar(&s.timeout, "timeout", 0, "give up waiting after this time (exit 3)")
 	return cmd
 }
@@ -147,7 +149,7 @@ func (a *app) gated(ctx context.Context, l agent.Local, s step) error {
 	if passed.BySlot {
 		return a.under(ctx, l, s, round)
 	}
-	note, again, err := l.BeginStep(ctx, s.name, round)
+	note, again, err := l.BeginStep(ctx, s.name, round, s.retry)
 	if err != nil {
 		return err
 	}
@@ -176,7 +178,7 @@ func (a *app) under(ctx context.Context, l agent.Local, s step, round profile.Ro
 		stderr: a.stderr, ask: agent.LeadAsk{Role: s.passage.Role}, path: s.path, args: s.args, signals: signals, connect: l.Lead,
 		begin: func() (err error) {
 			var again bool
-			if note, again, err = l.BeginStep(ctx, s.name, round); err == nil && again {
+			if note, again, err = l.BeginStep(ctx, s.name, round, s.retry); err == nil && again {
 				err = errRan
 			}
 			return err
