@@ -43,6 +43,7 @@ type judge struct {
 	complete   map[string]map[string]bool  // id of a round → members whose machine completed in it
 	restores   int
 	assigned   map[profile.Tenure]bool // by hand: a member may hold another slot beside it
+	back       map[profile.Tenure]bool // brought back by a restore: likewise
 	history    []lincheck.Op           // of the slots
 	unknown    map[profile.Pointer]json.RawMessage
 }
@@ -50,7 +51,7 @@ type judge struct {
 func newJudge(w *world) *judge {
 	return &judge{
 		world: w, used: map[profile.Tenure]bool{}, touched: map[string]time.Time{}, seqs: map[string]map[int64]string{},
-		verdicts: map[string]string{}, begun: map[string]int{}, complete: map[string]map[string]bool{}, assigned: map[profile.Tenure]bool{},
+		verdicts: map[string]string{}, begun: map[string]int{}, complete: map[string]map[string]bool{}, assigned: map[profile.Tenure]bool{}, back: map[profile.Tenure]bool{},
 	}
 }
 
@@ -138,6 +139,18 @@ func changed(before, after *profile.Document, name string) bool {
 	return len(a) != len(b) || len(a) > 0 && &a[0] != &b[0]
 }
 
+// broughtBack notes the tenures that a restore brings back. A member whose claim
+// of another slot was on its way then has both until it gives the old one back.
+func (j *judge) broughtBack(old, now map[string]map[string]profile.Slot) {
+	for role, slots := range now {
+		for n, s := range slots {
+			if was := old[role][n]; !s.Free() && (was.Instance != s.Instance || was.Epoch != s.Epoch) {
+				j.back[profile.Tenure{Role: role, Slot: n, Instance: s.Instance, Epoch: s.Epoch}] = true
+			}
+		}
+	}
+}
+
 // judgeSlots: no member in two slots of a role, no slot taken from its holder,
 // no tenure twice, epochs that only rise.
 func (j *judge) judgeSlots(before, after *profile.Document, restored bool) {
@@ -151,6 +164,9 @@ func (j *judge) judgeSlots(before, after *profile.Document, restored bool) {
 	old := j.slots
 	j.slots = now
 	defer j.touch(old, now)
+	if restored {
+		j.broughtBack(old, now)
+	}
 	if old == nil || restored {
 		return
 	}
@@ -158,11 +174,12 @@ func (j *judge) judgeSlots(before, after *profile.Document, restored bool) {
 		holders := map[string]string{}
 		for _, n := range profile.SlotNumbers(slots) {
 			s, was := slots[n], old[role][n]
-			byHand := j.assigned[profile.Tenure{Role: role, Slot: n, Instance: s.Instance, Epoch: s.Epoch}]
-			if other := holders[s.Holder]; s.Holder != "" && other != "" && !byHand {
+			t := profile.Tenure{Role: role, Slot: n, Instance: s.Instance, Epoch: s.Epoch}
+			notClaimed := j.assigned[t] || j.back[t]
+			if other := holders[s.Holder]; s.Holder != "" && other != "" && !notClaimed {
 				j.violationLocked("%s holds slots %s and %s of %s", s.Holder, other, n, role)
 			}
-			if !byHand {
+			if !notClaimed {
 				holders[s.Holder] = n
 			}
 			if s.Epoch < was.Epoch {
@@ -173,7 +190,7 @@ func (j *judge) judgeSlots(before, after *profile.Document, restored bool) {
 				if who := j.world.stage.inUse(role, n, was); who != "" && j.restores == 0 {
 					j.violationLocked("slot %s/%s is taken from %s, which still acts under it", role, n, who)
 				}
-				if !s.Free() && !byHand {
+				if !s.Free() && !j.assigned[t] {
 					j.claimed(before, role, n, was, s)
 				}
 			}
