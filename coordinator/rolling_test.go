@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,7 +137,9 @@ func TestAFailureStopsAStepForEverybodyUntilItIsContinued(t *testing.T) {
 		if s := r.step(); s.Stopped != "u03 failed" || !slices.Equal(s.Failed, []string{"u03"}) {
 			t.Errorf("step %+v", s)
 		}
+		r.mu.Lock()
 		r.fails["u03"] = false
+		r.mu.Unlock()
 		r.continued()
 		r.begin(t.Context(), hosts[3]) // tries again
 		pass(time.Hour)
@@ -282,14 +285,14 @@ func TestSeatsAreNeverTakenTwiceUnderFaults(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := seeded(t, profile.Seed{Members: members(8), Leaders: 1})
 				r := w.roller(profile.RollingSpec{Name: "s", AtOnce: "2"})
-				n := 0
+				var calls atomic.Int64
 				for _, uuid := range members(8) {
 					h := w.host(uuid)
 					h.faults = func(c memory.Call) memory.Fault {
 						if c.Method != "Apply" {
 							return memory.Fault{}
 						}
-						switch n++; (n*7 + seed) % 11 {
+						switch (int(calls.Add(1))*7 + seed) % 11 {
 						case 0:
 							return memory.Fault{LoseReply: true}
 						case 1:
