@@ -241,7 +241,7 @@ func TestNobodyIsAliveAtTheDeadline(t *testing.T) {
 					}
 					if o.Code != 137 || o.Err != guard.ErrDeadline.Error() {
 						t.Errorf("got code %d, error %q, want 137, %q", o.Code, o.Err, guard.ErrDeadline)
-					} else {
+					} else if cgroup == "" || args[1] != "bomb" { // what forks as fast as it is killed dies, but without a cgroup not in time for sure (ADR 7)
 						s.silentAfter(seen.last, o.Kill)
 					}
 					return
