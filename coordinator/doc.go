@@ -6,8 +6,10 @@
 // waits at a barrier gets the same one, also after a restart. A verdict
 // "complete" means that everybody whom the barrier's criteria name recorded a
 // completion of a run that belongs to that round, or an arrival in it; one that
-// is "partial" names who did not, and never more than the criteria allow. An unreachable endpoint, a refused token, an
-// empty list of members or a malformed param never opens a gate.
+// is "partial" names who did not, and never more than the criteria allow. Never
+// more members sit on a rolling step than may run it at once. An unreachable
+// endpoint, a refused token, an empty list of members or a malformed param never
+// opens a gate.
 //
 // Not guaranteed: that a member that completed is still alive, or still
 // complete, when the verdict is recorded; completions are latched for their
