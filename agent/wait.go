@@ -87,8 +87,11 @@ var errUnmanaged = fmt.Errorf("%w: the manager's machine is not runnable any mor
 // once it was runnable and is not any more (DESIGN, "Break-out").
 func (o Observer) manage(ctx context.Context, end context.CancelCauseFunc) error {
 	first, err := o.Machine.Read(ctx)
+	if err != nil && ctx.Err() == nil { // then it is not known to be the manager
+		o.Logger.Warn("this machine cannot be read: if it is the cluster manager, this wait does not end when it stops", "err", err)
+	}
 	if err != nil || !first.Manager {
-		return err // a machine that cannot be read is not known to be the manager
+		return err
 	}
 	was := first.Runnable
 	look := func(ctx context.Context, _ string) error {
