@@ -34,6 +34,8 @@ func scripts(t *testing.T, compat, pattern string) {
 		Setup:               func(env *testscript.Env) error { return setup(env, compat) },
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"scribble": plain(cmdScribble), "consistent": plain(cmdConsistent), "remember": plain(cmdRemember), "same": plain(cmdSame),
+			"fleet": plain(cmdFleet), "cluster": plain(cmdCluster), "profiles": plain(cmdProfiles), "machineparam": plain(cmdMachineParam),
 			"profile": plain(cmdProfile), "machine": plain(cmdMachine), "token": plain(cmdToken),
 			"as": plain(cmdAs), "patch": plain(cmdPatch), "param": plain(cmdParam), "tenure": plain(cmdTenure), "web": plain(cmdWeb),
 			"declare": plain(cmdDeclare), "repeat": plain(cmdRepeat), "pipe": plain(cmdPipe),

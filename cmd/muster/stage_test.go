@@ -35,6 +35,7 @@ type stage struct {
 	golden   string // directory of the expected JSON
 	machines int
 	started  map[string]*process
+	kept     profile.Params // what was remembered
 
 	mu      sync.Mutex
 	secrets []string // every token that was made
@@ -116,14 +117,17 @@ func cmdProfile(ts *testscript.TestScript, s *stage, args []string) {
 // is in $KEY afterwards. The machine with the KEY manager is the cluster manager.
 func cmdMachine(ts *testscript.TestScript, s *stage, args []string) {
 	need(ts, len(args) == 1 || len(args) == 2, "machine KEY [NAME]")
-	key, name := args[0], args[len(args)-1]
+	s.machine(ts, args[0], args[len(args)-1], "alpha")
+}
+
+func (s *stage) machine(ts *testscript.TestScript, key, name string, profiles ...string) {
 	s.machines++
 	uuid := fmt.Sprintf("00000000-0000-4000-8000-%012d", s.machines)
 	params := map[string]any{}
 	if key == "manager" {
 		params["cluster/manager"] = true
 	}
-	s.admin(ts, "POST", "machines", map[string]any{"Name": name, "Uuid": uuid, "Params": params, "Profiles": []string{"alpha"}, "Runnable": true, "Address": fmt.Sprintf("192.0.2.%d", s.machines)})
+	s.admin(ts, "POST", "machines", map[string]any{"Name": name, "Uuid": uuid, "Params": params, "Profiles": append([]string{}, profiles...), "Runnable": true, "Address": fmt.Sprintf("192.0.2.%d", s.machines)})
 	ts.Setenv(key, uuid)
 	home := filepath.Join(s.work, key)
 	config := fmt.Sprintf("endpoint: %s\nprofile: alpha\nuuid: %s\nname: %s\nca_file: %s\nprofile_token_file: %s\nstate_dir: %s\nsocket: %s\n",

@@ -66,10 +66,11 @@ var sources = map[string]int{
 // unsent are functions that look like writers to the profile, and why no
 // scenario is about what they write.
 var unsent = map[string]string{
-	"agent.(*Agent).intend": "a preview: it shows the patch and sends none",
-	"agent.(*Agent).waiter": "it hands on the plan of a barrier, which is a scenario",
-	"agent.Observer.watch":  "likewise",
-	"muster.(*app).write":   "it hands on the plans of operators, which are scenarios",
+	"agent.(*Agent).intend":  "a preview: it shows the patch and sends none",
+	"agent.(*Agent).waiter":  "it hands on the plan of a barrier, which is a scenario",
+	"agent.Observer.watch":   "likewise",
+	"muster.(*app).write":    "it hands on the plans of operators, which are scenarios",
+	"muster.(*sowing).write": "it hands on plans of seeds, updates and departures, which are scenarios",
 }
 
 // A patch that no scenario makes, and a test op behind a condition that none

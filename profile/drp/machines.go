@@ -19,27 +19,55 @@ import (
 type Listed struct {
 	UUID, Name string
 	Manager    bool // carries cluster/manager: true
+	Profiles   []string
+
+	seen listed
 }
 
+// listed is what of a machine is looked at, as the endpoint says it.
+type listed struct {
+	Uuid, Name string
+	Profiles   json.RawMessage
+	Params     map[string]any
+	Meta       map[string]string
+}
+
+func (l listed) machine() (Listed, error) {
+	m := Listed{UUID: l.Uuid, Name: l.Name, seen: l}
+	m.Manager, _ = l.Params[paramManager].(bool)
+	if err := json.Unmarshal(l.Profiles, &m.Profiles); err != nil || m.UUID == "" {
+		return m, fmt.Errorf("%w: the answer is no DRP machine: it has no Uuid, or no Profiles", profile.ErrUnavailable)
+	}
+	return m, nil
+}
+
+// paramManager marks the machine that seeds the cluster.
+const paramManager = "cluster/manager"
+
 // Machines lists the machines that a filter selects, with a user's credentials.
+// Clusters and resource brokers, which DRP keeps among the machines, are none
+// (wire contract, section 4).
 // A machine or profile token gets an empty list from DRP, without an error
 // (wire contract, fact 3): never read that as "none".
 func (c *Client) Machines(ctx context.Context, filter url.Values, auth Auth) ([]Listed, error) {
-	query := url.Values{"slim": {"Meta"}, "params": {"cluster/manager"}}
+	query := url.Values{"params": {paramManager}}
 	for k, v := range filter {
 		query[k] = v
 	}
-	var found []struct {
-		Uuid, Name string
-		Params     map[string]any
-	}
+	var found []listed
 	if _, err := c.do(ctx, request{method: http.MethodGet, path: []string{"machines"}, query: query, auth: auth}, &found); err != nil {
 		return nil, err
 	}
-	machines := make([]Listed, len(found))
-	for i, m := range found {
-		manager, _ := m.Params["cluster/manager"].(bool)
-		machines[i] = Listed{UUID: m.Uuid, Name: m.Name, Manager: manager}
+	machines := []Listed{}
+	for _, l := range found {
+		if role := l.Meta["machine-role"]; role != "" && role != "machine" {
+			continue
+		}
+		m, err := l.machine()
+		if err != nil {
+			return nil, err
+		}
+		machines = append(machines, m)
 	}
 	return machines, nil
 }
