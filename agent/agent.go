@@ -15,6 +15,8 @@ import (
 	"muster/facts"
 	"muster/internal/backoff"
 	"muster/internal/boottime"
+	"muster/internal/metrics"
+	"muster/internal/pulse"
 	"muster/profile"
 )
 
@@ -39,6 +41,13 @@ type Config struct {
 	// OnDemand competes for nothing that no command asks for.
 	OnDemand bool
 	Logger   hclog.Logger
+	// Metrics are those that others count; they are shown with the agent's own.
+	Metrics *metrics.Set
+	// Notify tells the service manager, in the words of sd_notify(3); nil tells
+	// nobody. Watchdog is within which time it wants to be told that the agent
+	// lives; 0 is never.
+	Notify   func(state string)
+	Watchdog time.Duration
 }
 
 // Agent is one machine's member of the cluster. Open makes it, Join takes part,
@@ -52,8 +61,11 @@ type Agent struct {
 	machine profile.Machine // as read before joining
 	peer    *Peer           // once joined
 	renewal *renewal        // of the machine token
-	steps   sync.Mutex      // guards the notes of steps
-	lost    chan error      // why this is not the member any more, from a command's write
+	board   *pulse.Board    // what the loops do
+	clock   boottime.Clock  // on which leases are counted; nil is the host's, as in all but tests in simulated time
+	health  health
+	steps   sync.Mutex // guards the notes of steps
+	lost    chan error // why this is not the member any more, from a command's write
 
 	mu      sync.Mutex
 	trouble error                    // why the profile cannot be watched, or nil
@@ -62,6 +74,10 @@ type Agent struct {
 	streams sync.WaitGroup            // connections of commands that run under slots
 	past    map[string]profile.Tenure // role → tenure of before this process joined
 	began   time.Duration             // when it joined, on CLOCK_BOOTTIME
+	joined  time.Time                 // the same on the wall clock
+
+	reload  sync.Mutex // guards started
+	started bool       // the service manager was told that the agent is ready
 }
 
 // Open locks the state directory. ErrLocked and ErrState say why it cannot be
@@ -79,17 +95,30 @@ func Open(cfg Config) (*Agent, error) {
 		dir.Close()
 		return nil, err
 	}
-	return &Agent{
+	if cfg.Notify == nil {
+		cfg.Notify = func(string) {}
+	}
+	a := &Agent{
 		cfg: cfg, log: cfg.Logger, dir: dir, lost: make(chan error, 1), turns: map[string]chan struct{}{},
 		renewal: newRenewal(cfg.MachineToken, cfg.Tokens, cfg.Logger.Named("credentials"), random),
-	}, nil
+		board:   &pulse.Board{},
+	}
+	a.cfg.Store = observedStore{cfg.Store}
+	if cfg.Machine != nil {
+		a.cfg.Machine = observedMachine{cfg.Machine}
+	}
+	return a, nil
 }
 
 // Close releases the state directory. Call it after Run has returned.
 func (a *Agent) Close() error { return a.dir.Close() }
 
-// joinPoll is how often an agent that waits to join tries again, at most.
-const joinPoll = 5 * time.Second
+// joinPoll is how often an agent that waits to join tries again, at most, and
+// joinExtend how long the service manager is asked to wait for it meanwhile.
+const (
+	joinPoll   = 5 * time.Second
+	joinExtend = 2 * time.Minute
+)
 
 // Join makes this machine a member. With wait it outlives an endpoint that
 // cannot be reached, a profile that is not seeded yet and, on a host that has
@@ -103,6 +132,7 @@ func (a *Agent) Join(ctx context.Context, wait bool) error {
 		if !wait || !a.passes(err) {
 			return err
 		}
+		a.cfg.Notify(fmt.Sprintf("STATUS=waiting to join: %s\nEXTEND_TIMEOUT_USEC=%d", oneLine(err), joinExtend.Microseconds()))
 		if text := err.Error(); text != said {
 			a.log.Warn("waiting to join", "err", err)
 			said = text
@@ -142,7 +172,7 @@ func (a *Agent) join(ctx context.Context) error {
 		return err
 	}
 	a.view = profile.NewView(d)
-	a.member = profile.NewMember(profile.MemberConfig{Store: a.cfg.Store, View: a.view, Journal: a.dir, State: state})
+	a.member = profile.NewMember(profile.MemberConfig{Store: a.cfg.Store, View: a.view, Journal: a.dir, State: state, Board: a.board, Metrics: a.cfg.Metrics})
 	joining, err := a.introduce(ctx, d)
 	if err != nil {
 		return err
@@ -153,9 +183,10 @@ func (a *Agent) join(ctx context.Context) error {
 	}
 	a.peer = NewPeer(PeerConfig{
 		Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, First: a.machine,
-		Runs: a.dir, OnDemand: a.cfg.OnDemand, Logger: a.log, Trouble: a.watchTrouble,
+		Runs: a.dir, OnDemand: a.cfg.OnDemand, Logger: a.log, Trouble: a.watchTrouble, Looked: a.health.seen, Board: a.board, Clock: a.clock,
 	})
-	a.past, a.began = a.member.State().Tenures, boottime.Now()
+	a.past, a.began, a.joined = a.member.State().Tenures, boottime.Now(), time.Now()
+	a.health.seen()
 	a.log.Info("joined", "profile", d.Name, "machine", a.cfg.UUID, "name", joining.Name)
 	return nil
 }
@@ -216,6 +247,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.displaced(ctx) })
 	g.Go(func() error { return a.peer.Run(ctx) })
 	g.Go(func() error { return a.serve(ctx, listener) })
+	g.Go(func() error { return a.report(ctx) })
 	if a.cfg.Tokens != nil {
 		g.Go(func() error { return a.renewal.run(ctx) })
 	}

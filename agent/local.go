@@ -100,6 +100,8 @@ func (a *Agent) mayReport(said string) error {
 
 // Wait implements Local.
 func (a *Agent) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
+	a.health.waits.Add(1)
+	defer a.health.waits.Add(-1)
 	return a.waiter().wait(ctx, w, progress)
 }
 
@@ -112,6 +114,8 @@ type Passing struct {
 
 // Pass implements Local.
 func (a *Agent) Pass(ctx context.Context, p Passing, progress func(string)) (coordinator.Passed, error) {
+	a.health.waits.Add(1)
+	defer a.health.waits.Add(-1)
 	return a.waiter().pass(ctx, p, progress)
 }
 

@@ -9,6 +9,7 @@ import (
 	"muster/coordinator"
 	"muster/election"
 	"muster/internal/boottime"
+	"muster/internal/pulse"
 	"muster/profile"
 )
 
@@ -24,12 +25,16 @@ type PeerConfig struct {
 	// Trouble is told when the profile cannot be watched, and with nil when it
 	// can be again; it may be nil.
 	Trouble func(error)
+	// Looked is told whenever the view is known to be up to date; it may be nil.
+	Looked func()
 	// OnDemand leaves roles alone that nobody asks for.
 	OnDemand bool
 	// Clock counts leases; nil takes the host's.
 	Clock boottime.Clock
 	// Random draws from [0, 1); nil takes math/rand/v2.
 	Random func() float64
+	// Board is told what the loops do; nil tells nobody.
+	Board *pulse.Board
 }
 
 // Peer is a member at work: the loops that every member runs, without the
@@ -67,19 +72,21 @@ func NewPeer(cfg PeerConfig) *Peer {
 // error of whatever cannot go on: profile.ErrTwin and profile.ErrForgotten.
 func (p *Peer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.Elector.Run(ctx) })
+	g.Go(func() error { return p.cfg.Board.Run(ctx, "election", p.Elector.Run) })
 	g.Go(func() error { return p.Attend(ctx) })
 	return g.Wait()
 }
 
 // Attend is Run without competing for slots.
 func (p *Peer) Attend(ctx context.Context) error {
-	watch := profile.Watch{Store: p.cfg.Store, View: p.cfg.View, Pace: p.Elector.Pace, Random: p.cfg.Random, Trouble: p.cfg.Trouble}
+	watch := profile.Watch{Store: p.cfg.Store, View: p.cfg.View, Pace: p.Elector.Pace, Random: p.cfg.Random, Trouble: p.cfg.Trouble, Looked: p.cfg.Looked}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return watch.Run(ctx) })
-	g.Go(func() error { return p.referee.Run(ctx) })
+	g.Go(func() error { return p.cfg.Board.Run(ctx, "watch", watch.Run) })
+	g.Go(func() error { return p.cfg.Board.Run(ctx, "referee", p.referee.Run) })
 	if p.completion != nil {
-		g.Go(func() error { return p.completion.Run(ctx, p.cfg.First) })
+		g.Go(func() error {
+			return p.cfg.Board.Run(ctx, "completion", func(ctx context.Context) error { return p.completion.Run(ctx, p.cfg.First) })
+		})
 	}
 	return g.Wait()
 }

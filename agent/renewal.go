@@ -9,12 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
-	"muster/internal/backoff"
 	"muster/profile"
 )
 
@@ -61,19 +61,36 @@ type renewal struct {
 	due  time.Time // when it is to be renewed, on the wall clock: a life spans restarts and suspends
 	said string    // the trouble that was logged last
 
+	looks chan struct{} // holds one token when the file is to be looked at now
+
+	mu sync.Mutex
 	at issue // what is known of the token; its zero value if nothing
 }
 
 func newRenewal(file string, source TokenSource, log hclog.Logger, random func() float64) *renewal {
-	return &renewal{file: file, source: source, log: log, random: random}
+	return &renewal{file: file, source: source, log: log, random: random, looks: make(chan struct{}, 1)}
 }
 
 // run renews until ctx ends, and returns its cause.
 func (r *renewal) run(ctx context.Context) error {
 	for {
-		if err := backoff.Sleep(ctx, r.turn(ctx)); err != nil {
-			return err
+		timer := time.NewTimer(r.turn(ctx))
+		select {
+		case <-timer.C:
+		case <-r.looks:
+			timer.Stop()
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
 		}
+	}
+}
+
+// look has the file looked at soon.
+func (r *renewal) look() {
+	select {
+	case r.looks <- struct{}{}:
+	default: // it is about to
 	}
 }
 
@@ -105,13 +122,15 @@ func (r *renewal) meet(sum string, now time.Time) {
 	} else {
 		r.due = known.Issued.Add(time.Duration((renewFrom + renewSpread*r.random()) * float64(known.life())))
 	}
+	r.mu.Lock()
 	r.at = known
+	r.mu.Unlock()
 }
 
 // renew gets a new token in the place of the one that the file holds, and
 // returns when to try next if that did not work.
 func (r *renewal) renew(ctx context.Context, old []byte) (retry time.Duration) {
-	life := r.at.life()
+	life := r.known().life()
 	if life == 0 {
 		life = unknownLife
 	}
@@ -177,6 +196,19 @@ func (r *renewal) say(level hclog.Level, what string, err error) {
 		r.said = what
 		r.log.Log(level, what, "file", r.file, "err", err)
 	}
+}
+
+func (r *renewal) known() issue {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.at
+}
+
+// left is how much of the token's life is left; known is false if that is not
+// known.
+func (r *renewal) left() (left time.Duration, known bool) {
+	at := r.known()
+	return time.Until(at.Issued.Add(at.life())), at.TTL > 0
 }
 
 func issueFile(token string) string { return token + ".json" }

@@ -185,6 +185,7 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	mux.HandleFunc("POST /v1/lead", func(w http.ResponseWriter, r *http.Request) { a.serveLead(ctx, w, r) })
+	a.healthRoutes(mux)
 	server := &http.Server{
 		Handler:           mux,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

@@ -69,8 +69,12 @@ func TestAWaitThroughTheSocketTellsOfProgress(t *testing.T) {
 }
 
 func TestAWaiterThatHasGoneIsForgotten(t *testing.T) {
-	c := seeded(t, 1, "one", "two")
-	r := run(t, c.config("one", t.TempDir()))
+	cfg := seeded(t, 1, "one", "two").config("one", t.TempDir())
+	r := run(t, cfg)
+	waits := func(n string) bool {
+		_, page := get(t, cfg.Socket, "/metrics")
+		return strings.Contains(page, "\nmuster_waits "+n+"\n")
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	progress, ended := make(chan struct{}, 16), make(chan error, 1)
 	go func() {
@@ -78,6 +82,9 @@ func TestAWaiterThatHasGoneIsForgotten(t *testing.T) {
 		ended <- err
 	}()
 	receive(t, "the wait has begun", progress)
+	if !waits("1") {
+		t.Error("the wait is not counted")
+	}
 	gone := errors.New("gone")
 	cancel(gone)
 	if err := receive(t, "the wait ends", ended); !errors.Is(err, gone) {
@@ -86,6 +93,7 @@ func TestAWaiterThatHasGoneIsForgotten(t *testing.T) {
 	if left := leaktest.Stacks(func(s string) bool { return strings.Contains(s, ".serveWait(") }); left != "" {
 		t.Errorf("the agent still waits for it:\n%s", left)
 	}
+	eventually(t, "it is not counted any more", func() bool { return waits("0") })
 	if _, err := r.Status(t.Context()); err != nil {
 		t.Errorf("status after that: %v", err)
 	}

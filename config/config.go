@@ -129,6 +129,17 @@ func (c Config) Origin(key string) string {
 	return "default"
 }
 
+// Differ returns the keys whose values are others in c than in other.
+func (c Config) Differ(other Config) []string {
+	var keys []string
+	for _, f := range fields {
+		if f.text != nil && *f.text(&c) != *f.text(&other) || f.flag != nil && *f.flag(&c) != *f.flag(&other) {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
+}
+
 // Require returns an error that names every one of keys that is not set, and
 // how to set it.
 func (c Config) Require(keys ...string) error {

@@ -109,3 +109,18 @@ func TestTheReadmeNamesEveryKeyAndVariable(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatDiffersIsNamed(t *testing.T) {
+	load := func(flags map[string]string) config.Config {
+		t.Helper()
+		c, err := config.Load("", func(string) string { return "" }, flags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	a, b := load(map[string]string{"endpoint": "https://x"}), load(map[string]string{"endpoint": "https://y", "insecure": "true"})
+	if got, want := a.Differ(b), []string{"endpoint", "insecure"}; !slices.Equal(got, want) || a.Differ(a) != nil {
+		t.Errorf("Differ: %q, want %q", got, want)
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"muster/internal/pulse"
 	"muster/profile"
 )
 
@@ -50,6 +51,9 @@ func (r *Referee) Run(ctx context.Context) error {
 		due := soonest(next, r.deadline(d))
 		timer := time.NewTimer(time.Until(due))
 		select {
+		case <-pulse.From(ctx).Idle("waiting for its turn"):
+			timer.Stop()
+			continue
 		case <-r.View.After(n):
 			timer.Stop()
 			continue // perhaps to another barrier
@@ -58,6 +62,7 @@ func (r *Referee) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-timer.C:
 		}
+		pulse.From(ctx).Working()
 		err := r.look(ctx)
 		switch {
 		case errors.Is(err, profile.ErrTwin), errors.Is(err, profile.ErrForgotten):

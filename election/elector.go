@@ -40,6 +40,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"muster/internal/boottime"
+	"muster/internal/pulse"
 	"muster/profile"
 )
 
@@ -126,7 +127,7 @@ const (
 // returns, leadership has ended; sticky slots are kept, and leases are given
 // back unless something that ran under them may still run.
 func (e *Elector) Run(ctx context.Context) error {
-	leading, stop := context.WithCancelCause(ctx)
+	leading, stop := context.WithCancelCause(pulse.Without(ctx))
 	err := e.loop(ctx, leading)
 	stop(err)
 	if ctx.Err() != nil {
@@ -174,12 +175,19 @@ func (e *Elector) await(ctx context.Context, seen uint64, wake time.Duration) er
 		defer timer.Stop()
 		due = timer.C
 	}
-	select {
-	case <-e.cfg.View.After(seen):
-	case <-e.kicks:
-	case <-due:
-	case <-ctx.Done():
+	loop := pulse.From(ctx)
+	for {
+		select {
+		case <-loop.Idle("waiting for a change"):
+			continue
+		case <-e.cfg.View.After(seen):
+		case <-e.kicks:
+		case <-due:
+		case <-ctx.Done():
+		}
+		break
 	}
+	loop.Working()
 	select {
 	case <-e.kicks: // one look serves all that woke it
 	default:

@@ -1,9 +1,11 @@
 package election
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"muster/profile"
 )
@@ -43,6 +45,26 @@ func (e *Elector) Standings() []Standing {
 	}
 	slices.SortFunc(standings, func(a, b Standing) int { return strings.Compare(a.Role, b.Role) })
 	return standings
+}
+
+// Leads reports under which tenure the member leads in role now, by its own
+// clock, and how long that is proven without a renewal (0 for a sticky slot).
+// The error, an ErrNoSlot, says why it does not lead.
+func (e *Elector) Leads(role string) (t profile.Tenure, left time.Duration, err error) {
+	l := e.leads(role)
+	if l != nil && l.lasts() == nil {
+		if d, _ := l.Deadlines(); d.Kill > 0 {
+			left = d.Kill - e.cfg.Clock.Now()
+		}
+		return l.tenure, left, nil
+	}
+	why := "the profile has no such role"
+	for _, s := range e.Standings() {
+		if s.Role == role || s.Role == "" {
+			why = cmp.Or(s.Why, "the slot is not led yet")
+		}
+	}
+	return t, 0, fmt.Errorf("%w: %s: %s", ErrNoSlot, role, why)
 }
 
 // whyOpen says why nobody bars this member, and it holds no slot of role.

@@ -179,6 +179,8 @@ type Watch struct {
 	// Trouble, which may be nil, is told when watching begins to fail, and with
 	// nil when it works again.
 	Trouble func(error)
+	// Looked, which may be nil, is told whenever the view is known to be up to date.
+	Looked func()
 	// Random draws from [0, 1); nil takes math/rand/v2.
 	Random func() float64
 }
@@ -200,11 +202,18 @@ func (w Watch) Run(ctx context.Context) error {
 		}
 		return w.View.Refresh(ctx, w.Store, names...)
 	}
+	noted := func(ctx context.Context, version string) error {
+		err := look(ctx, version)
+		if err == nil && w.Looked != nil {
+			w.Looked()
+		}
+		return err
+	}
 	holdOff := func() time.Duration {
 		d, _ := w.View.Latest()
 		return HoldOff(d, w.Random)
 	}
-	return Follow{Source: w.Store, Since: doc.Version, Look: look, HoldOff: holdOff, Pace: w.pace, Trouble: w.Trouble, Random: w.Random}.Run(ctx)
+	return Follow{Source: w.Store, Since: doc.Version, Look: noted, HoldOff: holdOff, Pace: w.pace, Trouble: w.Trouble, Random: w.Random}.Run(ctx)
 }
 
 // pace is Pace, but there is no rest while somebody waits for a change.

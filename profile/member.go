@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"muster/internal/backoff"
+	"muster/internal/metrics"
+	"muster/internal/pulse"
 )
 
 // State is what a member must remember across restarts to know its own writes
@@ -56,7 +58,9 @@ type MemberConfig struct {
 	// NewID makes random ids; nil takes 128 bits of crypto/rand.
 	NewID func() string
 	// Random draws from [0, 1) for the jitter of retries; nil takes math/rand/v2.
-	Random func() float64
+	Random  func() float64
+	Board   *pulse.Board // is told of writes that are under way; may be nil
+	Metrics *metrics.Set // counts retries; may be nil
 }
 
 // Member writes to the profile as one member, under rule 3 of DESIGN: every
@@ -68,6 +72,8 @@ type Member struct {
 	journal Journal
 	newID   func() string
 	random  func() float64
+	board   *pulse.Board
+	metrics *metrics.Set
 
 	turn  chan struct{} // holds one token for the whole of a write: writes are made one after the other
 	state State         // of whoever has the turn
@@ -80,7 +86,7 @@ type Member struct {
 
 // NewMember returns the member that cfg.State describes.
 func NewMember(cfg MemberConfig) *Member {
-	m := &Member{store: cfg.Store, view: cfg.View, journal: cfg.Journal, newID: cfg.NewID, random: cfg.Random, turn: make(chan struct{}, 1), state: cfg.State}
+	m := &Member{store: cfg.Store, view: cfg.View, journal: cfg.Journal, newID: cfg.NewID, random: cfg.Random, board: cfg.Board, metrics: cfg.Metrics, turn: make(chan struct{}, 1), state: cfg.State}
 	if m.newID == nil {
 		m.newID = RandomID
 	}
@@ -98,11 +104,15 @@ func (m *Member) begin(ctx context.Context) (end func(), err error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
-	select {
-	case m.turn <- struct{}{}:
-		return func() { m.publish(); <-m.turn }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: an earlier write is still under way: %w", ErrUnavailable, context.Cause(ctx))
+	for loop := pulse.From(ctx); ; {
+		select {
+		case m.turn <- struct{}{}:
+			loop.Working()
+			return func() { m.publish(); <-m.turn }, nil
+		case <-loop.Idle("waiting for an earlier write"):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: an earlier write is still under way: %w", ErrUnavailable, context.Cause(ctx))
+		}
 	}
 }
 
@@ -167,16 +177,21 @@ func (m *Member) Write(ctx context.Context, plan Plan) (*Document, error) {
 	}
 	defer end()
 	m.fresh = false // a read that was overtaken by a write may have put older records into the view
-	return m.write(ctx, func(d *Document) (*Change, error) {
-		err := m.settle(d)
-		if errors.Is(err, ErrTwin) || errors.Is(err, ErrForgotten) {
-			m.over = err
-		}
-		if err != nil {
-			return nil, err
-		}
-		return plan(d)
+	var after *Document
+	err = m.board.Run(ctx, "writes", func(ctx context.Context) error { // others wait for the turn, however long it takes
+		after, err = m.write(ctx, func(d *Document) (*Change, error) {
+			err := m.settle(d)
+			if errors.Is(err, ErrTwin) || errors.Is(err, ErrForgotten) {
+				m.over = err
+			}
+			if err != nil {
+				return nil, err
+			}
+			return plan(d)
+		})
+		return err
 	})
+	return after, err
 }
 
 // conflictsMost bounds how often a change is decided again. It is far above
@@ -233,6 +248,7 @@ func (m *Member) write(ctx context.Context, plan Plan) (*Document, error) {
 		default:
 			return doc, orUnknown(err, unknown)
 		}
+		m.metrics.Add(metrics.WriteRetries, 1)
 		fresh, rerr := m.reread(ctx, wait)
 		if rerr != nil {
 			return doc, orUnknown(errors.Join(err, rerr), unknown)

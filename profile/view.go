@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"muster/internal/pulse"
 )
 
 // View is the newest state of the profile that this process has seen. Answers
@@ -159,6 +161,7 @@ func (v *View) Refresh(ctx context.Context, store Store, names ...string) error 
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
+	pulse.From(ctx).Doing("waiting for an earlier read", pulse.Slack)
 	select {
 	case v.refreshing <- struct{}{}:
 		defer func() { <-v.refreshing }()

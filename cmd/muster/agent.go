@@ -3,7 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"muster/agent"
@@ -16,7 +24,8 @@ func newAgent(a *app) *cobra.Command {
 		Use:   "agent",
 		Short: "Run this machine's member of the cluster",
 		Long: "Joins the cluster, competes for leader slots, watches this machine's workflow and serves the local\n" +
-			"socket for the other commands, until it is told to stop (SIGTERM). Slots are sticky: they are kept.",
+			"socket for the other commands, until it is told to stop (SIGTERM). Slots are sticky: they are kept.\n" +
+			"SIGHUP makes it read log_level again, and say which other settings take a restart; tokens are read all the time.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.agentConfig()
@@ -24,12 +33,21 @@ func newAgent(a *app) *cobra.Command {
 				return err
 			}
 			cfg.NewLife = newLife
+			cfg.Notify = func(state string) {
+				if _, err := daemon.SdNotify(false, state); err != nil {
+					cfg.Logger.Debug("the service manager was not told", "err", err)
+				}
+			}
+			if cfg.Watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
+				return fmt.Errorf("%w: watchdog of the service manager: %w", errUsage, err)
+			}
 			member, err := agent.Open(cfg)
 			if err != nil {
 				return err
 			}
 			defer member.Close()
 			ctx := cmd.Context()
+			defer a.onHangup(func() { member.Reload(func() { a.reload(cfg.Logger) }) })()
 			if err := member.Join(ctx, true); err != nil {
 				return stopped(ctx, err)
 			}
@@ -52,4 +70,37 @@ func stopped(ctx context.Context, err error) error {
 		}
 	}
 	return err
+}
+
+// onHangup calls do at every SIGHUP, until stop is called, which returns when the
+// last call has.
+func (a *app) onHangup(do func()) (stop func()) {
+	hangups, ended := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		defer close(ended)
+		for range hangups {
+			do()
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+		<-ended
+	}
+}
+
+// reload reads the configuration again. What is wrong leaves it as it is.
+func (a *app) reload(log hclog.Logger) {
+	cfg, err := a.load()
+	if err != nil {
+		log.Error("the configuration was not read again", "err", err)
+		return
+	}
+	log.SetLevel(hclog.LevelFromString(cfg.LogLevel))
+	changed := slices.DeleteFunc(a.cfg.Differ(cfg), func(key string) bool { return key == "log_level" })
+	log.Info("the configuration was read again", "log_level", cfg.LogLevel)
+	if len(changed) > 0 {
+		log.Warn("restart the agent for what else has changed", "keys", strings.Join(changed, ", "))
+	}
 }

@@ -147,6 +147,7 @@ type host struct {
 	of      *hosts
 	uuid    string
 	home    string
+	environ []string             // beside the usual
 	started map[string]*exec.Cmd // the last one of each name
 }
 
@@ -331,6 +332,7 @@ func (h *host) command(args ...string) *exec.Cmd {
 		"PATH=" + os.Getenv("PATH"), "NO_PROXY=*", "MUSTER_CONFIG=" + filepath.Join(h.home, "muster.yaml"),
 		"HOST_SYS=" + filepath.Join(h.home, "sys"), "HOST_ETC=" + h.home, "GORACE=atexit_sleep_ms=0",
 	}
+	cmd.Env = append(cmd.Env, h.environ...)
 	return cmd
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"muster/agent"
 	"muster/config"
+	"muster/internal/metrics"
 	"muster/profile"
 	"muster/profile/drp"
 )
@@ -31,8 +32,10 @@ type app struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	cfg            config.Config
-	format         string // table or json
-	dryRun         bool   // show changes, and make none
+	load           func() (config.Config, error) // reads cfg again
+	format         string                        // table or json
+	dryRun         bool                          // show changes, and make none
+	metrics        metrics.Set
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -80,7 +83,8 @@ func newRoot(a *app) *cobra.Command {
 				given[strings.ReplaceAll(f.Name, "-", "_")] = f.Value.String()
 			}
 		})
-		cfg, err := config.Load(*file, a.getenv, given)
+		a.load = func() (config.Config, error) { return config.Load(*file, a.getenv, given) }
+		cfg, err := a.load()
 		a.cfg = cfg
 		return err
 	}
@@ -164,7 +168,7 @@ func (a *app) client() (*drp.Client, error) {
 	if err := a.cfg.Require("endpoint", "profile"); err != nil {
 		return nil, err
 	}
-	c := drp.Config{Endpoint: a.cfg.Endpoint, Fingerprint: a.cfg.Fingerprint, Insecure: a.cfg.Insecure}
+	c := drp.Config{Endpoint: a.cfg.Endpoint, Fingerprint: a.cfg.Fingerprint, Insecure: a.cfg.Insecure, Metrics: &a.metrics}
 	if a.cfg.CAFile != "" {
 		pem, err := os.ReadFile(a.cfg.CAFile)
 		if err != nil {
@@ -277,7 +281,7 @@ func (a *app) agentConfig() (agent.Config, error) {
 	cfg := agent.Config{
 		Profile: a.cfg.Profile, UUID: a.cfg.UUID, Name: a.cfg.Name,
 		Store:    client.Profile(a.cfg.Profile, drp.TokenFile(a.cfg.ProfileTokenFile)),
-		StateDir: a.cfg.StateDir, Socket: a.cfg.Socket, Version: buildVersion(), Logger: a.logger(),
+		StateDir: a.cfg.StateDir, Socket: a.cfg.Socket, Version: buildVersion(), Logger: a.logger(), Metrics: &a.metrics,
 	}
 	_, err = os.Stat(a.cfg.MachineTokenFile)
 	if err == nil || a.cfg.Origin("machine_token_file") != "default" {

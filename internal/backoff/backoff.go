@@ -18,6 +18,8 @@ import (
 	"context"
 	"math"
 	"time"
+
+	"muster/internal/pulse"
 )
 
 // Backoff yields the delays of one series of retries. Make it with New.
@@ -50,10 +52,14 @@ func (b *Backoff) Next() time.Duration {
 func (b *Backoff) Reset() { b.ceiling = b.base }
 
 // Sleep waits for d and returns nil, or returns the cause of ctx as soon as ctx ends. With ctx already ended it
-// returns at once, whatever d is. It is safe for concurrent use.
+// returns at once, whatever d is. It is safe for concurrent use. A loop that ctx belongs to is reported as pausing.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if l := pulse.From(ctx); l != nil {
+		l.Doing("pausing", d)
+		defer l.Working()
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -34,10 +34,10 @@ func (p *points) of(method string) point {
 	return name
 }
 
-// caller is the first function outside of this package, the stores and
-// profile's own plumbing; where only the loops of a member are outside, it is
-// the function of profile that they run. The reads that follow when answers
-// cross each other are one await point, whoever's they are.
+// caller is the first function outside of this package, the stores, what
+// supervises loops and profile's own plumbing; where only the loops of a member
+// are outside, it is the function of profile that they run. The reads that
+// follow when answers cross each other are one await point, whoever's they are.
 func caller(pcs []uintptr, reads bool) string {
 	frames, plumbing, crossed := runtime.CallersFrames(pcs), "", false
 	for more := true; more; {
@@ -48,7 +48,7 @@ func caller(pcs []uintptr, reads bool) string {
 		case strings.HasPrefix(name, "profile."):
 			crossed = crossed || name == "profile.(*Member).write"
 			plumbing = name
-		case strings.HasPrefix(name, "internal/sim.") && plumbing == "":
+		case strings.HasPrefix(name, "internal/sim.") && plumbing == "", strings.HasPrefix(name, "internal/pulse."):
 		case crossed && reads:
 			return "profile.(*View).Put"
 		case ours && !strings.HasPrefix(name, "internal/") && !strings.HasPrefix(name, "agent."):

@@ -33,6 +33,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"muster/internal/metrics"
 	"muster/profile"
 )
 
@@ -50,6 +51,8 @@ type Config struct {
 	Insecure bool
 	// Timeout bounds a request, beside its long poll; 0 is 10 s.
 	Timeout time.Duration
+	// Metrics counts requests; nil counts none.
+	Metrics *metrics.Set
 }
 
 // Client talks to one endpoint. It is safe for concurrent use. All its requests
@@ -59,6 +62,7 @@ type Client struct {
 	base    *url.URL
 	http    *http.Client
 	timeout time.Duration
+	metrics *metrics.Set
 }
 
 // New returns a client. It sends nothing. The error says which field of cfg is
@@ -91,7 +95,7 @@ func New(cfg Config) (*Client, error) {
 		// A connection that died without a word is noticed by pings.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: cfg.Timeout},
 	}
-	return &Client{base: base, timeout: cfg.Timeout, http: &http.Client{
+	return &Client{base: base, timeout: cfg.Timeout, metrics: cfg.Metrics, http: &http.Client{
 		Transport: transport,
 		// A redirect would carry the token to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -157,6 +161,7 @@ func (c *Client) do(ctx context.Context, r request, out any) (*http.Response, er
 	case err == nil:
 		r.auth.taken(resp.Request)
 	case errors.Is(err, profile.ErrRefused) && r.auth.refused(resp.Request):
+		c.metrics.Add(metrics.TokenRetries, 1)
 		return c.send(ctx, r, out)
 	}
 	return resp, err
@@ -176,16 +181,23 @@ func (c *Client) send(ctx context.Context, r request, out any) (*http.Response, 
 		return nil, err
 	}
 	what := r.method + " " + strings.Join(r.path, "/")
+	c.metrics.Add(metrics.SentBytes, float64(max(0, req.ContentLength)))
 	resp, err := c.http.Do(req)
 	if err != nil {
+		c.metrics.Add(metrics.Requests, 1, r.method, "none")
 		return nil, fmt.Errorf("%s: %w", what, c.transportError(ctx, err, r.writes() && sent.Load()))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	c.metrics.Add(metrics.Requests, 1, r.method, fmt.Sprintf("%dxx", resp.StatusCode/100))
+	c.metrics.Add(metrics.ReceivedBytes, float64(len(body)))
 	if err != nil {
 		return nil, fmt.Errorf("%s: read the answer: %w", what, c.transportError(ctx, err, r.writes()))
 	}
 	if err := answerError(resp, body, r); err != nil {
+		if errors.Is(err, profile.ErrConflict) {
+			c.metrics.Add(metrics.Conflicts, 1)
+		}
 		return resp, fmt.Errorf("%s: %w", what, err)
 	}
 	if out != nil && resp.StatusCode != http.StatusNotModified {
