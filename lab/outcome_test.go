@@ -127,6 +127,7 @@ func TestRunnerComesBackAfterLostConnections(t *testing.T) {
 	if err := st.server.Restart(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
+	st.login() // the old session may send its next request before it sees that its connection was cut
 	st.patch(m, func(m *models.Machine) { m.CurrentTask = -1 })
 	st.await(m, complete)
 	if _, err := os.Stat(filepath.Join(dir, m.Key())); err != nil || strings.Contains(m.JobState, "failed") {

@@ -86,12 +86,18 @@ func newSite(t *testing.T, compat string) *site {
 	if err := os.WriteFile(st.ca, server.CertPEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	token, err := server.UserToken(endpoint.DefaultUser, time.Hour)
+	st.login()
+	return st
+}
+
+// login gives the administrator a session with connections of its own.
+func (st *site) login() {
+	st.t.Helper()
+	token, err := st.server.UserToken(endpoint.DefaultUser, time.Hour)
 	if err != nil {
-		t.Fatal(err)
+		st.t.Fatal(err)
 	}
 	st.admin = st.session(token)
-	return st
 }
 
 func (st *site) session(token string) *api.Client {
