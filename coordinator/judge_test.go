@@ -125,6 +125,31 @@ func TestAVerdictOnWhatHasChangedSinceDoesNotLand(t *testing.T) {
 	}
 }
 
+func TestWhatANewLifeTookBackDoesNotCount(t *testing.T) {
+	for _, of := range []string{profile.OfComplete, profile.OfArrival} {
+		t.Run(of, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := seeded(t, profile.Seed{Members: members(2), Leaders: 1, Criteria: profile.Criteria{Of: of}})
+				h, peer := w.host("u00"), w.host("u01")
+				for _, x := range []*host{h, peer} {
+					if err := x.join(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					w.put(result(x.uuid), profile.Complete, profile.At(profile.ParamMembers, x.uuid, "arrived", profile.BarrierComplete), w.nth(1).ID)
+				}
+				see(h.view, w.Document())
+				peer.saved = profile.State{UUID: peer.uuid, Profile: cluster} // wiped
+				if err := peer.join(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := coordinator.Judge(t.Context(), h.member, h.view, nil); err != nil || w.verdict(1) != "" {
+					t.Errorf("error %v, verdict %q, want none: the machine was provisioned again", err, w.verdict(1))
+				}
+			})
+		})
+	}
+}
+
 func TestAResultWithoutAMemberDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Joining is what a member says about itself when it joins.
@@ -126,7 +127,7 @@ func (m *Member) joinChange(d *Document, record Record, exists, again bool, j Jo
 	if err := m.joinRoles(d, c, record, exists, again); err != nil {
 		return nil, err
 	}
-	if err := m.joinExpected(d, c); err != nil {
+	if err := m.joinExpected(d, c, record, again); err != nil {
 		return nil, err
 	}
 	if err := m.joinFacts(d, c, j); err != nil {
@@ -168,16 +169,34 @@ func (m *Member) joinRoles(d *Document, c *Change, record Record, exists, again 
 }
 
 // joinExpected makes the member one of the expected, while a self-seeded cluster
-// has room. The version tells verdicts, and others that join, of the longer list.
-func (m *Member) joinExpected(d *Document, c *Change) error {
+// has room. The version tells verdicts, and others that join, of the longer list;
+// and of a new life that takes back what its record said about the round of now,
+// which a member that has not read the records since would count.
+func (m *Member) joinExpected(d *Document, c *Change, record Record, again bool) error {
 	e, err := d.Expected()
-	if err != nil || len(e.Members) >= e.Count || slices.Contains(e.Members, m.state.UUID) {
+	if err != nil {
 		return err
+	}
+	round, err := d.Round()
+	if err != nil {
+		return err
+	}
+	comes := len(e.Members) < e.Count && !slices.Contains(e.Members, m.state.UUID)
+	takesBack := !again && record.countsIn(round)
+	if !comes && !takesBack {
+		return nil
 	}
 	c.TestAsRead(d, At(ParamExpected, "version"))
 	c.Set(At(ParamExpected, "version"), e.Version+1)
-	c.Append(At(ParamExpected, "members"), m.state.UUID)
+	if comes {
+		c.Append(At(ParamExpected, "members"), m.state.UUID)
+	}
 	return nil
+}
+
+// countsIn reports whether the record has a result or an arrival in a round.
+func (r Record) countsIn(round Round) bool {
+	return r.Results[strconv.Itoa(round.N)] != "" || slices.Contains(slices.Collect(maps.Values(r.Arrived)), round.ID)
 }
 
 func (m *Member) joinFacts(d *Document, c *Change, j Joining) error {
