@@ -24,8 +24,8 @@ test: ## run all tests under the race detector, in random order
 lint: ## check formatting, vet, staticcheck and both go.mod files
 	@scripts/lint.sh
 
-sim-slice: ## simulate 500 clusters under faults, as CI does
-	@$(GO) test -count=1 -timeout=10m -v -run TestSimulation ./internal/sim -args -sim.seeds=500 | scripts/closing-line.sh
+sim-slice: ## simulate 550 clusters under faults, as CI does
+	@$(GO) test -count=1 -timeout=10m -v -run 'TestSimulation|TestMeetings' ./internal/sim -args -sim.seeds=500 -sim.meetings=50 | scripts/closing-line.sh
 
 # The build comes before the tests, which build the same programs again: from its cache.
 check: ## lint, build, test, simulate and demo, and prove that nothing was left running or mounted
@@ -35,6 +35,8 @@ check: ## lint, build, test, simulate and demo, and prove that nothing was left 
 FUZZTIME ?= 60s
 KILLS    ?= 1000
 SEEDS    ?= 10000
+MEETINGS ?= 1000
+CROWDS   ?= 2
 
 fuzz: ## fuzz every parser of the endpoint, FUZZTIME (60s) each
 	@scripts/fuzz.sh $(FUZZTIME)
@@ -42,8 +44,8 @@ fuzz: ## fuzz every parser of the endpoint, FUZZTIME (60s) each
 kills: ## kill the endpoint KILLS (1000) times under load and look for lost writes
 	MUSTER_KILLS=$(KILLS) $(GO) test -count=1 -timeout=60m -v -run TestKilledEndpoint ./cmd/muster-lab
 
-sim: ## simulate SEEDS (10000) clusters under faults: about half an hour
-	@$(GO) test -count=1 -timeout=5h -v -run TestSimulation ./internal/sim -args -sim.seeds=$(SEEDS) | scripts/closing-line.sh
+sim: ## simulate SEEDS (10000) clusters under faults, MEETINGS (1000) that meet and CROWDS (2) of 1000 members: three quarters of an hour
+	@$(GO) test -count=1 -timeout=5h -v -run 'TestSimulation|TestMeetings|TestCrowds' ./internal/sim -args -sim.seeds=$(SEEDS) -sim.meetings=$(MEETINGS) -sim.crowds=$(CROWDS) | scripts/closing-line.sh
 
 proof: ## resign, race, kill, fence and rotate tokens at full size over real sockets and processes: a quarter of an hour
 	MUSTER_PROOF=1 $(GO) test -count=1 -timeout=60m -v -run 'TestAnotherMember|TestOfMany|TestHoldersNever|TestNoWriteUnder|TestHistories|TestTheLeaseOfAKilled|TestSetUnder|TestAgentsThatAreKilled|TestTokensThatRotate' ./agent ./cmd/muster ./lab

@@ -20,19 +20,23 @@ type scene string
 
 const (
 	ordinary scene = ""
-	rounds   scene = "rounds" // round follows round, in a small cluster where little else fails
-	strays   scene = "strays" // slots are assigned by hand, and the profile is restored again and again
-	ends     scene = "ends"   // agents with leases are told to stop again and again, and started
+	rounds   scene = "rounds"   // round follows round, in a small cluster where little else fails
+	strays   scene = "strays"   // slots are assigned by hand, and the profile is restored again and again
+	ends     scene = "ends"     // agents with leases are told to stop again and again, and started
+	meetings scene = "meetings" // nothing but rounds, as newMeeting draws them
+	crowd    scene = "crowd"    // a thousand members, as newCrowd draws them
 )
 
+// scenes are those that seeds have in turn.
 var scenes = []scene{ordinary, rounds, strays, ends}
 
 // has reports whether an await point is one that the scene is set for.
 func (s scene) has(p point) bool {
 	parts := map[scene][]string{
-		rounds: {"coordinator.Judge", "roundOf"},
-		strays: {"giveBack"},
-		ends:   {"unused", "proof", "awaitPast", "barred"},
+		rounds:   {"coordinator.Judge", "roundOf"},
+		meetings: {"coordinator.", "Watch", "Join", "View"},
+		strays:   {"giveBack"},
+		ends:     {"unused", "proof", "awaitPast", "barred"},
 	}
 	return slices.ContainsFunc(parts[s], func(part string) bool { return strings.Contains(string(p), part) })
 }

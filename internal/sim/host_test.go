@@ -32,6 +32,8 @@ type host struct {
 	mu     sync.Mutex // guards what follows
 	state  profile.State
 	run    profile.Run
+	disk   int            // how many disks the machine has had: each is an agent's life
+	births map[string]int // id of a life → the disk that it was born on
 	turns  map[point]turn
 	resume time.Time          // the process is stopped until then
 	window map[kind]time.Time // until when calls are cut
@@ -244,7 +246,12 @@ func (l *life) kill() {
 type journal struct{ *life }
 
 func (j journal) Save(s profile.State) error {
-	return j.keep("Save", func() { j.state = s })
+	return j.keep("Save", func() {
+		if _, known := j.births[s.Life]; !known {
+			j.births[s.Life] = j.disk
+		}
+		j.state = s
+	})
 }
 
 func (j journal) SaveRun(r profile.Run) error {
@@ -257,7 +264,9 @@ func (j journal) keep(method string, write func()) error {
 		return errKilled
 	}
 	j.mu.Lock()
-	write()
+	if !j.dead() {
+		write()
+	}
 	j.mu.Unlock()
 	if !end() {
 		return errKilled

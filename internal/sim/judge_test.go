@@ -40,7 +40,12 @@ type judge struct {
 	verdicts   map[string]string           // id of a round → verdict
 	rounds     []string                    // ids of the rounds that were, in order
 	begun      map[string]int              // member → which of them was when its run began
-	complete   map[string]map[string]bool  // id of a round → members whose machine completed in it
+	complete   map[string]map[string]int   // id of a round → member → disks of its machine when that completed in it, from 1
+	lives      map[string]string           // member → life
+	disks      map[string]int              // member → the disk that its life was born on
+	gathering  string                      // id of the last round that everybody completed
+	told       map[string]string           // member → id of the last round whose verdict it heard
+	met        met
 	restores   int
 	assigned   map[profile.Tenure]bool // by hand: a member may hold another slot beside it
 	back       map[profile.Tenure]bool // brought back by a restore: likewise
@@ -50,8 +55,8 @@ type judge struct {
 
 func newJudge(w *world) *judge {
 	return &judge{
-		world: w, used: map[profile.Tenure]bool{}, touched: map[string]time.Time{}, seqs: map[string]map[int64]string{},
-		verdicts: map[string]string{}, begun: map[string]int{}, complete: map[string]map[string]bool{}, assigned: map[profile.Tenure]bool{}, back: map[profile.Tenure]bool{},
+		world: w, met: newMet(w.plan), used: map[profile.Tenure]bool{}, touched: map[string]time.Time{}, seqs: map[string]map[int64]string{},
+		verdicts: map[string]string{}, begun: map[string]int{}, complete: map[string]map[string]int{}, lives: map[string]string{}, disks: map[string]int{}, told: map[string]string{}, assigned: map[profile.Tenure]bool{}, back: map[profile.Tenure]bool{},
 	}
 }
 
@@ -287,6 +292,7 @@ func (j *judge) judgeMembers(after *profile.Document) {
 	var records map[string]struct {
 		Seq   int64
 		Write string
+		Life  string
 	}
 	if json.Unmarshal(after.Params[profile.ParamMembers], &records) != nil {
 		return
@@ -299,7 +305,11 @@ func (j *judge) judgeMembers(after *profile.Document) {
 			j.violationLocked("%s uses seq %d again, for write %.8s after %.8s", uuid, r.Seq, r.Write, write)
 		}
 		j.seqs[uuid][r.Seq] = r.Write
+		if r.Life != j.lives[uuid] {
+			j.lives[uuid], j.disks[uuid] = r.Life, j.world.host(uuid).bornOn(r.Life)
+		}
 	}
+	j.gathered(after)
 }
 
 // judgeBarriers: one verdict for a round, and "complete" only when the machine
@@ -318,8 +328,10 @@ func (j *judge) judgeBarriers(after *profile.Document) {
 			j.violationLocked("round %s: verdict %q becomes %q", n, was, b.Verdict)
 		}
 		j.verdicts[b.ID] = b.Verdict
+		j.met.verdict(b.Verdict)
+		j.world.outage("release in round " + n)
 		for _, uuid := range j.world.uuids() {
-			if b.Verdict == profile.VerdictComplete && !j.complete[b.ID][uuid] && j.restores == 0 {
+			if b.Verdict == profile.VerdictComplete && !j.hasCompleted(b.ID, uuid) && j.restores == 0 {
 				j.violationLocked("round %s is complete by %s, but the machine of %s has not completed in it", n, b.By, uuid)
 			}
 		}
@@ -330,6 +342,8 @@ func (j *judge) judgeBarriers(after *profile.Document) {
 func (j *judge) heard(uuid string, round profile.Round, verdict string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.told[uuid] = round.ID
+	j.met.Heard++
 	if recorded := j.verdicts[round.ID]; recorded != verdict && j.restores == 0 {
 		j.violationLocked("%s hears of round %d the verdict %q, recorded is %q", uuid, round.N, verdict, recorded)
 	}
@@ -348,10 +362,17 @@ func (j *judge) finished(uuid string) {
 	defer j.mu.Unlock()
 	for _, id := range j.rounds[j.begun[uuid]:] {
 		if j.complete[id] == nil {
-			j.complete[id] = map[string]bool{}
+			j.complete[id] = map[string]int{}
 		}
-		j.complete[id][uuid] = true
+		j.complete[id][uuid] = j.world.host(uuid).disks()
 	}
+}
+
+// hasCompleted reports whether the machine has completed in a round, on the disk
+// of the life that is recorded or a later one.
+func (j *judge) hasCompleted(id, uuid string) bool {
+	on := j.complete[id][uuid]
+	return on > 0 && on >= j.disks[uuid]
 }
 
 // plantUnknown returns params and fields that are none of ours, to be planted.
@@ -398,7 +419,7 @@ func (j *judge) lacks() string {
 	if b, _, err := d.Barrier(profile.BarrierComplete, round.N); err != nil || b.Verdict == "" {
 		return fmt.Sprintf("round %d has no verdict (%v)", round.N, err)
 	}
-	return ""
+	return j.deaf(round)
 }
 
 // opened reports whether nothing keeps members from claiming.

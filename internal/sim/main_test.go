@@ -30,11 +30,12 @@ import (
 )
 
 var (
-	flagSeeds = flag.Int("sim.seeds", sliceSeeds, "how many seeds are simulated")
-	flagFirst = flag.Uint64("sim.first", 0, "the first seed")
-	flagSeed  = flag.Int64("sim.seed", -1, "the one seed to replay, with what it draws")
-	flagTries = flag.Int("sim.tries", 1, "how often that seed is replayed")
-	flagTrace = flag.Bool("sim.trace", false, "print every await point and commit: for one seed")
+	flagSeeds    = flag.Int("sim.seeds", sliceSeeds, "how many seeds are simulated")
+	flagMeetings = flag.Int("sim.meetings", sliceSeeds/10, "how many seeds of TestMeetings are simulated")
+	flagFirst    = flag.Uint64("sim.first", 0, "the first seed")
+	flagSeed     = flag.Int64("sim.seed", -1, "the one seed to replay, with what it draws")
+	flagTries    = flag.Int("sim.tries", 1, "how often that seed is replayed")
+	flagTrace    = flag.Bool("sim.trace", false, "print every await point and commit: for one seed")
 )
 
 func TestMain(m *testing.M) {

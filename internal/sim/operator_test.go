@@ -28,6 +28,8 @@ func (w *world) operate(ctx context.Context, random *rand.Rand) {
 	for !w.isCalm() && ctx.Err() == nil {
 		time.Sleep(between(random, time.Second, 30*time.Second/w.haste()))
 		switch {
+		case w.scene == meetings:
+			do("round", w.nextMeeting(random))
 		case w.scene == rounds && random.IntN(2) == 0:
 			do("round", w.nextRound())
 		case w.scene == strays && random.IntN(2) == 0:

@@ -24,6 +24,7 @@ type plan struct {
 	aims     []*aim        // faults that this seed looks for
 	restores bool          // the profile may be restored; then the endpoint's clock is never set back
 	scene    scene         // what it has much of
+	stale    bool          // machines are complete from the start
 }
 
 func newPlan(seed uint64) *plan {
@@ -73,7 +74,7 @@ func rates(random *rand.Rand, n int, wild bool) []float64 {
 
 // haste is how many times as fast machines run their workflows.
 func (p *plan) haste() time.Duration {
-	if p.scene == rounds {
+	if p.scene == rounds || p.scene == meetings {
 		return 6
 	}
 	return 1

@@ -14,7 +14,7 @@ import (
 // when that did not count, as an operator would have it.
 func (h *host) runner(ctx context.Context, random *rand.Rand) {
 	some := func(most time.Duration) { time.Sleep(between(random, 0, most/h.world.haste())) }
-	for tried, first := "", true; ctx.Err() == nil; {
+	for tried, first := "", !h.world.stale; ctx.Err() == nil; {
 		round, due := h.due(tried)
 		if !due {
 			time.Sleep(5 * time.Second / h.world.haste())
@@ -27,6 +27,9 @@ func (h *host) runner(ctx context.Context, random *rand.Rand) {
 		}
 		tried = round.ID
 		some(30 * time.Second)
+		if h.isWiped(random) {
+			some(30 * time.Second)
+		}
 		if !first {
 			h.begin()
 		}
@@ -40,6 +43,7 @@ func (h *host) runner(ctx context.Context, random *rand.Rand) {
 		}
 		h.finish()
 		some(30 * time.Second)
+		h.isWiped(random)
 	}
 }
 

@@ -17,7 +17,7 @@ func TestSimulation(t *testing.T) {
 		alone(t, uint64(*flagSeed))
 		return
 	}
-	sum := share(t, runtime.NumCPU())
+	sum := share(t, runtime.NumCPU(), *flagSeeds)
 	for _, v := range sum.Violations {
 		t.Error(v)
 	}
@@ -41,7 +41,7 @@ func TestSimulation(t *testing.T) {
 func alone(t *testing.T, seed uint64) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // as in the run that the seed is from
 	for range *flagTries {
-		r := simulate(t, newPlan(seed))
+		r := simulate(t, drawn(seed))
 		t.Logf("seed %d: what happened when: %016x", seed, r.events)
 		for _, v := range r.violations {
 			t.Errorf("seed %d: %s", seed, v)
@@ -55,10 +55,13 @@ type sum struct {
 	Seeds, Operations, Tenures int
 	Lived                      time.Duration // of all members together
 	Violations                 []string
+	Met                        met
 	began                      time.Time
 }
 
-func newSum() *sum { return &sum{Tally: newTally(), began: time.Now()} }
+func newSum() *sum {
+	return &sum{Tally: newTally(), Met: met{Verdicts: map[string]int{}}, began: time.Now()}
+}
 
 func (s *sum) add(seed uint64, r result) {
 	s.Tally.add(r.tally)
@@ -66,11 +69,12 @@ func (s *sum) add(seed uint64, r result) {
 	s.Operations += r.operations
 	s.Tenures += r.tenures
 	s.Lived += r.lived
+	s.Met.add(r.met)
 	for _, v := range r.violations {
 		s.Violations = append(s.Violations, fmt.Sprintf("seed %d: %s", seed, v))
 	}
 	if len(r.violations) > 0 {
-		s.Violations = append(s.Violations, fmt.Sprintf("replay: go test ./internal/sim -run TestSimulation -args -sim.seed=%d", seed))
+		s.Violations = append(s.Violations, fmt.Sprintf("replay: go test ./internal/sim -run TestSimulation -args -sim.seed=%d -sim.scene=%s", seed, *flagScene))
 	}
 }
 
@@ -81,6 +85,7 @@ func (s *sum) merge(other *sum) {
 	s.Operations += other.Operations
 	s.Tenures += other.Tenures
 	s.Lived += other.Lived
+	s.Met.add(other.Met)
 	s.Violations = append(s.Violations, other.Violations...)
 }
 

@@ -47,6 +47,7 @@ type result struct {
 	operations int
 	tenures    int
 	tally      *tally
+	met        met
 }
 
 // simulate lets one seed happen.
@@ -72,7 +73,7 @@ func simulate(t *testing.T, p *plan) (r result) {
 		w.judge.final()
 		r = result{
 			violations: w.judge.found(), events: w.events.Load(), history: w.judge.history, lived: time.Since(w.began) * time.Duration(len(w.hosts)),
-			operations: int(w.judge.operations.Load()), tenures: len(w.judge.used), tally: w.tally,
+			operations: int(w.judge.operations.Load()), tenures: len(w.judge.used), tally: w.tally, met: w.judge.met,
 		}
 	})
 	// Outside of the bubble, where the search is bounded by real time.
@@ -104,9 +105,13 @@ func newWorld(t *testing.T, p *plan) *world {
 	}
 	w.backup.Store(w.Document())
 	for i, uuid := range p.uuids() {
-		h := &host{world: w, uuid: uuid, rate: p.rates[i], turns: map[point]turn{}, window: map[kind]time.Time{}}
+		h := &host{world: w, uuid: uuid, rate: p.rates[i], turns: map[point]turn{}, window: map[kind]time.Time{}, births: map[string]int{}}
 		h.state = profile.State{UUID: uuid, Profile: cluster}
-		h.machine = memory.NewMachine(profile.Machine{UUID: uuid, Name: "host " + uuid, Workflow: "w", Runnable: true, Task: 1, Job: "job 0"})
+		at := profile.Machine{UUID: uuid, Name: "host " + uuid, Workflow: "w", Runnable: true, Task: 1, Job: "job 0"}
+		if p.stale {
+			at.Complete, at.Task, at.JobState = true, 3, "finished"
+		}
+		h.machine = memory.NewMachine(at)
 		w.hosts = append(w.hosts, h)
 	}
 	return w
@@ -171,7 +176,7 @@ func (w *world) settle() {
 
 // misfortunes happen to a host by the time that passes.
 func (h *host) misfortunes(ctx context.Context, random *rand.Rand) {
-	most := map[scene]time.Duration{rounds: 4 * time.Minute, ends: 30 * time.Second}[h.world.scene]
+	most := map[scene]time.Duration{rounds: 4 * time.Minute, meetings: 4 * time.Minute, ends: 30 * time.Second}[h.world.scene]
 	if most == 0 {
 		most = 80 * time.Second
 	}
