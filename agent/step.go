@@ -44,21 +44,31 @@ func (a *Agent) BeginStep(ctx context.Context, name string, round profile.Round,
 	return note, again, err
 }
 
-// begin is BeginStep; with redo the step begins whatever is noted of it.
+// begin is BeginStep; with redo the step begins whatever is noted of it. What is
+// noted does not change between the look and the note: of two that begin a step at
+// the same time, one does.
 func (a *Agent) begin(name string, round profile.Round, redo bool) (note StepNote, again bool, err error) {
+	a.steps.Lock()
+	defer a.steps.Unlock()
 	if !redo {
-		if note, again, err = a.ran(name, round); err != nil || again {
+		if note, again, err = a.ranLocked(name, round); err != nil || again {
 			return note, again, err
 		}
 	}
 	note = StepNote{Round: round.N, RoundID: round.ID, State: stepStarted}
-	return note, false, a.note(name, note)
+	return note, false, a.noteLocked(name, note)
 }
 
 // ran reports whether the step has run in round, and how it ended. The error is
 // ErrStepUnknown if that is not known.
 func (a *Agent) ran(name string, round profile.Round) (StepNote, bool, error) {
-	note, noted, err := a.noted(name, round)
+	a.steps.Lock()
+	defer a.steps.Unlock()
+	return a.ranLocked(name, round)
+}
+
+func (a *Agent) ranLocked(name string, round profile.Round) (StepNote, bool, error) {
+	note, noted, err := a.notedLocked(name, round)
 	if err == nil && noted && note.State == stepStarted {
 		err = fmt.Errorf("%w: step %s was started in round %d and its end was not noted; look what it did; then finish it by hand, or run it again with --retry", ErrStepUnknown, name, round.N)
 	}
@@ -66,12 +76,16 @@ func (a *Agent) ran(name string, round profile.Round) (StepNote, bool, error) {
 }
 
 // noted returns what is noted of the step in round.
-func (a *Agent) noted(name string, round profile.Round) (note StepNote, noted bool, err error) {
+func (a *Agent) noted(name string, round profile.Round) (StepNote, bool, error) {
+	a.steps.Lock()
+	defer a.steps.Unlock()
+	return a.notedLocked(name, round)
+}
+
+func (a *Agent) notedLocked(name string, round profile.Round) (note StepNote, noted bool, err error) {
 	if !stepName.MatchString(name) {
 		return note, false, fmt.Errorf("%w: step name: expected up to 64 letters, digits, dots, dashes and underscores, found %q", ErrUsage, name)
 	}
-	a.steps.Lock()
-	defer a.steps.Unlock()
 	notes, err := a.notes(name)
 	i := slices.IndexFunc(notes, func(n StepNote) bool { return n.Round == round.N && n.RoundID == round.ID })
 	if err != nil || i < 0 {
@@ -137,6 +151,10 @@ func (a *Agent) end(ctx context.Context, name string, round profile.Round, exit 
 func (a *Agent) note(name string, note StepNote) error {
 	a.steps.Lock()
 	defer a.steps.Unlock()
+	return a.noteLocked(name, note)
+}
+
+func (a *Agent) noteLocked(name string, note StepNote) error {
 	notes, err := a.notes(name)
 	if err != nil {
 		return err

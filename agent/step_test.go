@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +48,31 @@ func TestAStepRunsOnceARound(t *testing.T) {
 	}
 	if _, again, err := begin(a, 2); again || err != nil {
 		t.Errorf("in the next round: got again %v and %v, want to run", again, err)
+	}
+}
+
+func TestOfManyThatBeginAStepAtOnceOneDoes(t *testing.T) {
+	a := joined(t, seeded(t, 1, "one").config("one", t.TempDir()))
+	for round := range 150 {
+		start := make(chan struct{})
+		var begun atomic.Int32
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				<-start
+				_, again, err := a.BeginStep(t.Context(), "install", nth(round), false)
+				if err == nil && !again {
+					begun.Add(1)
+				} else if !errors.Is(err, agent.ErrStepUnknown) {
+					t.Errorf("got again %v and %v, want to run or ErrStepUnknown", again, err)
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+		if begun.Load() != 1 {
+			t.Fatalf("round %d: %d of 8 began the step, want 1", round, begun.Load())
+		}
 	}
 }
 
