@@ -18,6 +18,7 @@ import (
 	"muster/internal/metrics"
 	"muster/internal/pulse"
 	"muster/profile"
+	"muster/steps"
 )
 
 // ErrUsage means that what was asked for makes no sense on this host.
@@ -38,6 +39,9 @@ type Config struct {
 	Socket       string // path of the local socket; "" serves none
 	Version      string // of the program
 	NewLife      bool   // take the member's record over from whoever has it
+	// Steps are those of this host, in order, which RunStep runs; nil for none.
+	Steps   []steps.Step
+	RunStep RunStep
 	// OnDemand competes for nothing that no command asks for.
 	OnDemand bool
 	Logger   hclog.Logger
@@ -64,8 +68,10 @@ type Agent struct {
 	board   *pulse.Board    // what the loops do
 	clock   boottime.Clock  // on which leases are counted; nil is the host's, as in all but tests in simulated time
 	health  health
-	steps   sync.Mutex // guards the notes of steps
 	lost    chan error // why this is not the member any more, from a command's write
+
+	steps   sync.Mutex    // guards the notes of steps
+	renoted chan struct{} // closed and replaced when one changes
 
 	mu      sync.Mutex
 	trouble error                    // why the profile cannot be watched, or nil
@@ -99,7 +105,7 @@ func Open(cfg Config) (*Agent, error) {
 		cfg.Notify = func(string) {}
 	}
 	a := &Agent{
-		cfg: cfg, log: cfg.Logger, dir: dir, lost: make(chan error, 1), turns: map[string]chan struct{}{},
+		cfg: cfg, log: cfg.Logger, dir: dir, lost: make(chan error, 1), renoted: make(chan struct{}), turns: map[string]chan struct{}{},
 		renewal: newRenewal(cfg.MachineToken, cfg.Tokens, cfg.Logger.Named("credentials"), random),
 		board:   &pulse.Board{},
 	}
@@ -167,6 +173,9 @@ func (a *Agent) join(ctx context.Context) error {
 	d, err := a.cfg.Store.Read(ctx)
 	if err == nil {
 		err = d.Check()
+	}
+	if err == nil {
+		err = a.checkSteps(d)
 	}
 	if err != nil {
 		return err
@@ -236,20 +245,25 @@ func (a *Agent) introduce(ctx context.Context, d *profile.Document) (profile.Joi
 }
 
 // Run works as an agent until ctx ends, and then returns its cause: it competes
-// for slots and serves the socket. It returns early with the error of whatever
-// cannot go on. Join comes first.
+// for slots, serves the socket and runs the steps of this host. It returns early
+// with the error of whatever cannot go on. Join comes first.
 func (a *Agent) Run(ctx context.Context) error {
 	listener, err := a.listen()
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.displaced(ctx) })
-	g.Go(func() error { return a.peer.Run(ctx) })
-	g.Go(func() error { return a.serve(ctx, listener) })
-	g.Go(func() error { return a.report(ctx) })
+	// All else outlasts the steps, which note their ends through the socket.
+	g, lasting := errgroup.WithContext(context.WithoutCancel(ctx))
+	working, end := context.WithCancelCause(lasting)
+	defer end(nil)
+	defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
+	g.Go(func() error { return a.runSteps(working) })
+	g.Go(func() error { return a.displaced(lasting) })
+	g.Go(func() error { return a.peer.Run(lasting) })
+	g.Go(func() error { return a.serve(lasting, listener) })
+	g.Go(func() error { return a.report(lasting) })
 	if a.cfg.Tokens != nil {
-		g.Go(func() error { return a.renewal.run(ctx) })
+		g.Go(func() error { return a.renewal.run(lasting) })
 	}
 	return g.Wait()
 }

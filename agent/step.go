@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 
 	"muster/profile"
+	"muster/steps"
 )
 
 // ErrStepUnknown means that a step was started in this round and nobody noted
@@ -28,9 +28,8 @@ const (
 	stepStarted = "started"
 	stepDone    = "done"
 	stepFailed  = "failed"
+	stepUnknown = "unknown" // a result alone: it is noted as started, and nobody knows how it ended
 )
-
-var stepName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // BeginStep notes durably that a step is about to run in round. again reports
 // that it has run in this round already; note then says how it ended. The error
@@ -83,7 +82,7 @@ func (a *Agent) noted(name string, round profile.Round) (StepNote, bool, error) 
 }
 
 func (a *Agent) notedLocked(name string, round profile.Round) (note StepNote, noted bool, err error) {
-	if !stepName.MatchString(name) {
+	if !steps.ValidName(name) {
 		return note, false, fmt.Errorf("%w: step name: expected up to 64 letters, digits, dots, dashes and underscores, found %q", ErrUsage, name)
 	}
 	notes, err := a.notes(name)
@@ -124,16 +123,22 @@ func (a *Agent) end(ctx context.Context, name string, round profile.Round, exit 
 	if err := a.note(name, note); err != nil {
 		return err
 	}
+	return a.record(ctx, name, profile.Step{Round: round.N, Result: note.State, Exit: exit}, also)
+}
+
+// record puts the result of a step into the profile, if it is not there; also adds
+// what else that changes.
+func (a *Agent) record(ctx context.Context, name string, step profile.Step, also func(*profile.Document, *profile.Change) error) error {
 	_, err := a.member.Write(ctx, func(d *profile.Document) (*profile.Change, error) {
 		record, _, err := d.Record(a.member.UUID())
 		if err != nil {
 			return nil, err
 		}
 		c := &profile.Change{}
-		if step := (profile.Step{Round: round.N, Result: note.State, Exit: exit}); record.Steps[name] != step {
+		if record.Steps[name] != step {
 			c.Set(profile.At(profile.ParamMembers, a.member.UUID(), "steps", name), step)
 			for old, s := range record.Steps {
-				if old != name && s.Round <= round.N-stepRounds {
+				if old != name && s.Round <= step.Round-stepRounds {
 					c.Remove(profile.At(profile.ParamMembers, a.member.UUID(), "steps", old))
 				}
 			}
@@ -160,7 +165,12 @@ func (a *Agent) noteLocked(name string, note StepNote) error {
 		return err
 	}
 	notes = slices.DeleteFunc(notes, func(n StepNote) bool { return n.Round == note.Round && n.RoundID == note.RoundID })
-	return a.keep(name, append(notes, note))
+	if err := a.keep(name, append(notes, note)); err != nil {
+		return err
+	}
+	close(a.renoted)
+	a.renoted = make(chan struct{})
+	return nil
 }
 
 // stepRounds is how many rounds of step results a record keeps.

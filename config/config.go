@@ -23,6 +23,9 @@ import (
 // DefaultFile is the configuration file that is read if no other is named.
 const DefaultFile = "/etc/muster/muster.yaml"
 
+// DefaultStepsDir is the directory of the agent's steps.
+const DefaultStepsDir = "/etc/muster/steps.d"
+
 // Config is what the commands need to know. Empty strings mean "not set".
 type Config struct {
 	Endpoint         string // URL of the DRP endpoint
@@ -36,6 +39,7 @@ type Config struct {
 	MachineTokenFile string
 	StateDir         string
 	Socket           string
+	StepsDir         string // files of the steps that the agent runs
 	LogLevel         string // trace, debug, info, warn or error
 
 	origins map[string]string
@@ -62,6 +66,7 @@ var fields = []field{
 	{key: "machine_token_file", env: []string{"MUSTER_MACHINE_TOKEN_FILE"}, text: func(c *Config) *string { return &c.MachineTokenFile }},
 	{key: "state_dir", env: []string{"MUSTER_STATE_DIR"}, text: func(c *Config) *string { return &c.StateDir }},
 	{key: "socket", env: []string{"MUSTER_SOCKET"}, text: func(c *Config) *string { return &c.Socket }},
+	{key: "steps_dir", env: []string{"MUSTER_STEPS_DIR"}, text: func(c *Config) *string { return &c.StepsDir }},
 	{key: "log_level", env: []string{"MUSTER_LOG_LEVEL"}, text: func(c *Config) *string { return &c.LogLevel }},
 }
 
@@ -80,7 +85,7 @@ var ErrInvalid = errors.New("config")
 // Load reads the configuration. file may be "": then DefaultFile is read if it
 // exists. getenv is os.Getenv; flags holds the flags that were given, by key.
 func Load(file string, getenv func(string) string, flags map[string]string) (Config, error) {
-	c := Config{LogLevel: "info", StateDir: "/var/lib/muster", Socket: "/run/muster/muster.sock", origins: map[string]string{}}
+	c := Config{LogLevel: "info", StateDir: "/var/lib/muster", Socket: "/run/muster/muster.sock", StepsDir: DefaultStepsDir, origins: map[string]string{}}
 	var faults []error
 	values, err := readFile(file)
 	if err != nil {

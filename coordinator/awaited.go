@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +22,9 @@ type crowd struct {
 
 // errNobody is a cluster of nobody, who all would be done at once.
 var errNobody = fmt.Errorf("%w: %s lists no member; run `muster seed` again to mend it", profile.ErrMalformed, profile.ParamExpected)
+
+// errNobodyHas means that it is clear that nobody has a role.
+var errNobodyHas = errors.New("nobody to wait for")
 
 // awaited returns whom criteria mean. Nobody at all is an error: an empty list
 // never counts as everybody.
@@ -88,7 +92,7 @@ func bySlots(d *profile.Document, role string, expected profile.Expected) (crowd
 	}
 	who.total = len(who.uuids)
 	if who.settled && who.total == 0 {
-		return who, fmt.Errorf("%w: nobody is a %s: there is nobody to wait for", ErrUsage, role)
+		return who, fmt.Errorf("%w: nobody is a %s: there is %w", ErrUsage, role, errNobodyHas)
 	}
 	return who, nil
 }

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -62,6 +63,8 @@ type Passage struct {
 	// Role, if there is one, is that whose members take the step. It is waited
 	// for until it is clear who that is.
 	Role string `json:"role,omitempty"`
+	// Round, unless it is 0, is the only one that is meant.
+	Round int `json:"round,omitempty"`
 }
 
 // Passed says in which round a passage was open, whether the member has its
@@ -109,6 +112,12 @@ func (p Passage) look(d *profile.Document, uuid string, alive sightings) (passed
 	if passed.Round, err = d.Round(); err != nil {
 		return passed, nil, err
 	}
+	if p.Round > 0 && passed.Round.N > p.Round {
+		return passed, nil, fmt.Errorf("%w: it is round %d, not %d any more", ErrSuperseded, passed.Round.N, p.Round)
+	}
+	if p.Round > passed.Round.N {
+		shut = append(shut, fmt.Sprintf("it is round %d, not %d yet", passed.Round.N, p.Round))
+	}
 	if err := alive.look(d); err != nil {
 		return passed, nil, err
 	}
@@ -125,6 +134,9 @@ func (p Passage) look(d *profile.Document, uuid string, alive sightings) (passed
 		return passed, shut, nil
 	}
 	who, err := awaited(d, profile.Criteria{Role: p.Role})
+	if errors.Is(err, errNobodyHas) {
+		err = nil // so this member has it not
+	}
 	if err != nil {
 		return passed, nil, err
 	}

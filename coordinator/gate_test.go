@@ -264,3 +264,43 @@ func TestNobodyRestsWhileSomebodyWaits(t *testing.T) {
 		}
 	})
 }
+
+func TestNobodyIsToRunAStepForARoleThatNobodyHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		w.all(1)
+		w.occupy(profile.Leader, "u01")
+		passed, err := coordinator.Pass(t.Context(), profile.NewView(w.Document()), "u01", coordinator.Passage{Role: profile.Worker}, nil)
+		if passed.Has || err != nil {
+			t.Errorf("got %+v and %v, want that it is no worker", passed, err)
+		}
+	})
+}
+
+func TestAPassageOfARoundOpensInThatRoundAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		w.all(1)
+		view := profile.NewView(w.Document())
+		ends := make(chan coordinator.Passed, 1)
+		go func() {
+			passed, err := coordinator.Pass(t.Context(), view, "u01", coordinator.Passage{Round: 2}, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			ends <- passed
+		}()
+		pass(time.Hour)
+		if len(ends) > 0 {
+			t.Fatalf("open in round 1: %+v", <-ends)
+		}
+		w.open(1, true)
+		see(view, w.Document())
+		if passed := <-ends; passed.Round.N != 2 {
+			t.Errorf("open in round %d, want 2", passed.Round.N)
+		}
+		if passed, err := coordinator.Pass(t.Context(), view, "u01", coordinator.Passage{Round: 1}, nil); !errors.Is(err, coordinator.ErrSuperseded) {
+			t.Errorf("round 1 in round 2: %+v and %v, want %v", passed, err, coordinator.ErrSuperseded)
+		}
+	})
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"muster/agent"
+	"muster/config"
 	"muster/profile"
 )
 
@@ -25,7 +26,9 @@ func newAgent(a *app) *cobra.Command {
 		Short: "Run this machine's member of the cluster",
 		Long: "Joins the cluster, competes for leader slots, watches this machine's workflow and serves the local\n" +
 			"socket for the other commands, until it is told to stop (SIGTERM). Slots are sticky: they are kept.\n" +
-			"SIGHUP makes it read log_level again, and say which other settings take a restart; tokens are read all the time.",
+			"SIGHUP makes it read log_level again, and say which other settings take a restart; tokens are read all the time.\n\n" +
+			"In every round it runs the steps of steps_dir (" + config.DefaultStepsDir + "/*.yaml), one after the other, as\n" +
+			"`muster run` does. They are read when it starts; with a file that is no step it does not start (exit 2).",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.agentConfig()
@@ -41,6 +44,12 @@ func newAgent(a *app) *cobra.Command {
 			if cfg.Watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
 				return fmt.Errorf("%w: watchdog of the service manager: %w", errUsage, err)
 			}
+			if cfg.Steps, err = a.readSteps(); err != nil {
+				return err
+			}
+			runner := &stepRunner{settings: a.settings, stderr: a.stderr, outputs: map[*os.File]bool{}}
+			defer runner.close()
+			cfg.RunStep = runner.run
 			member, err := agent.Open(cfg)
 			if err != nil {
 				return err

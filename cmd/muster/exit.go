@@ -12,6 +12,7 @@ import (
 	"muster/election"
 	"muster/internal/redact"
 	"muster/profile"
+	"muster/steps"
 )
 
 // Exit codes. They are part of the interface: never renumbered.
@@ -50,6 +51,7 @@ var codes = []struct {
 	{coordinator.ErrExpired, exitTimedOut},
 	{errUsage, exitUsage},
 	{config.ErrInvalid, exitUsage},
+	{steps.ErrInvalid, exitUsage},
 	{agent.ErrUsage, exitUsage},
 	{election.ErrNoSlot, exitUsage},
 	{agent.ErrLocked, exitUsage},

@@ -16,6 +16,7 @@ import (
 	"muster/coordinator"
 	"muster/election"
 	"muster/profile"
+	"muster/steps"
 	"muster/profile/memory"
 )
 
@@ -94,7 +95,7 @@ func (f *faulty) Read(ctx context.Context) (*profile.Document, error) {
 func TestAnErrorHasTheSameExitCodeThroughTheSocket(t *testing.T) {
 	store := &faulty{}
 	client := serveAgent(t, store)
-	local := []error{errUsage, errSlotLost, config.ErrInvalid} // of the command itself, never of an agent
+	local := []error{errUsage, errSlotLost, config.ErrInvalid, steps.ErrInvalid} // of the command itself, never of an agent
 	for _, first := range codes {
 		for _, second := range codes {
 			if slices.Contains(local, first.err) || slices.Contains(local, second.err) {

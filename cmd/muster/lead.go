@@ -64,7 +64,7 @@ func newLead(a *app) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%w: %w", errUsage, err)
 			}
-			return a.lead(cmd.Context(), wait, &lead{stderr: a.stderr, ask: ask, path: path, args: args[1:]})
+			return a.lead(cmd.Context(), wait, &lead{stderr: a.stderr, ask: ask, path: path, args: args[1:], limit: &limit{}})
 		},
 	}
 	flags := cmd.Flags()

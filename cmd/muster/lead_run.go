@@ -25,6 +25,7 @@ type lead struct {
 	ask       agent.LeadAsk
 	path      string
 	args      []string
+	limit     *limit
 	signals   <-chan os.Signal
 	connect   func(context.Context, agent.LeadAsk) (*agent.Hold, error)
 	mayReturn bool // connect may work again after the connection has ended
@@ -160,10 +161,13 @@ func (l *lead) wait() (code int, err error) {
 		defer close(dead)
 		code, err = l.child.Wait()
 	}()
+	defer l.limit.start()()
 	for {
 		select {
 		case s := <-l.signals:
 			l.child.Signal(s.(syscall.Signal)) // after its end it needs none
+		case <-l.limit.due():
+			l.child.Signal(l.limit.signal())
 		case <-dead:
 			return code, err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,8 @@ type memberRow struct {
 	Slots    []string `json:"slots"`  // held, as ROLE/NUMBER
 	Result   string   `json:"result"` // in the present round; "" is none yet
 	Version  string   `json:"version"`
+	// Steps are the last results of gated steps, by their names.
+	Steps map[string]profile.Step `json:"steps"`
 }
 
 func newMembers(a *app) *cobra.Command {
@@ -82,7 +85,7 @@ func memberRows(d *profile.Document) ([]memberRow, error) {
 		rows = append(rows, memberRow{
 			Name: r.Name, UUID: uuid, Address: r.Address, Joined: r.Joined(), Version: r.Version,
 			Expected: slices.Contains(expected.Members, uuid), Slots: agent.Held(d, uuid),
-			Result: r.Results[strconv.Itoa(round.N)],
+			Result: r.Results[strconv.Itoa(round.N)], Steps: maps.Collect(maps.All(r.Steps)),
 		})
 	}
 	slices.SortStableFunc(rows, func(x, y memberRow) int {

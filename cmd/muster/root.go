@@ -33,6 +33,7 @@ type app struct {
 	getenv         func(string) string
 	cfg            config.Config
 	load           func() (config.Config, error) // reads cfg again
+	settings       []string                      // of cfg that were given, as flags
 	format         string                        // table or json
 	dryRun         bool                          // show changes, and make none
 	metrics        metrics.Set
@@ -77,10 +78,16 @@ func newRoot(a *app) *cobra.Command {
 			*file = a.getenv("MUSTER_CONFIG")
 		}
 		given := map[string]string{}
+		if *file != "" {
+			a.settings = append(a.settings, "--config="+*file)
+		}
 		// A command's own flag may have the name of a setting: it is none.
 		cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Changed {
 				given[strings.ReplaceAll(f.Name, "-", "_")] = f.Value.String()
+				if f.Name != "config" {
+					a.settings = append(a.settings, "--"+f.Name+"="+f.Value.String())
+				}
 			}
 		})
 		a.load = func() (config.Config, error) { return config.Load(*file, a.getenv, given) }
@@ -117,6 +124,7 @@ var flagUsage = map[string]string{
 	"machine_token_file": "file that holds the machine token",
 	"state_dir":          "directory in which the member keeps its identity",
 	"socket":             "path of the agent's local socket",
+	"steps_dir":          "directory of the steps that the agent runs (default " + config.DefaultStepsDir + ")",
 	"log_level":          "trace, debug, info, warn or error",
 }
 

@@ -25,6 +25,7 @@ type step struct {
 	barriers []string            // to wait at, one after the other
 	passage  coordinator.Passage // what has to be open then
 	timeout  time.Duration       // of the waiting
+	limit    time.Duration       // of the command, 0 is none
 	retry    bool                // run it though it may have run already
 	path     string
 	args     []string
@@ -34,7 +35,7 @@ func newRun(a *app) *cobra.Command {
 	var after []string
 	var s step
 	cmd := &cobra.Command{
-		Use:   "run --after GATE [--role ROLE] -- COMMAND [ARG...]",
+		Use:   "run --after GATE... [--role ROLE] -- COMMAND [ARG...]",
 		Short: "Run a command on this host once gates open, at most once a round",
 		Long: "Blocks until the gates are open, runs COMMAND and returns its exit code. Gates are\n" +
 			"  complete[:BARRIER]   the round, or a barrier in it, is complete (or partial, as it allows)\n" +
@@ -48,11 +49,15 @@ func newRun(a *app) *cobra.Command {
 			"that is an error, until --retry says that somebody has looked. The result is recorded in the profile.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if len(after) == 0 {
-				return fmt.Errorf("%w: --after: name the gate to wait for, such as complete", errUsage)
-			}
-			if s.timeout < 0 {
+			switch {
+			case len(after) == 0 && s.passage.Role == "":
+				return fmt.Errorf("%w: --after: name the gate to wait for, such as complete, or a --role", errUsage)
+			case s.timeout < 0:
 				return negative(s.timeout)
+			case s.limit < 0:
+				return fmt.Errorf("%w: --limit: expected a duration, found %s", errUsage, s.limit)
+			case s.passage.Round < 0:
+				return fmt.Errorf("%w: --round: expected a number above 0, found %d", errUsage, s.passage.Round)
 			}
 			if err := s.gates(after); err != nil {
 				return err
@@ -76,6 +81,8 @@ func newRun(a *app) *cobra.Command {
 	flags.StringVar(&s.name, "name", "", "name of the step (default: from the command)")
 	flags.BoolVar(&s.retry, "retry", false, "run it though it may have run already: somebody has looked")
 	flags.DurationVar(&s.timeout, "timeout", 0, "give up waiting after this time (exit 3)")
+	flags.DurationVar(&s.limit, "limit", 0, "end the command after this time: TERM for all of its process group, and KILL 10s later")
+	flags.IntVar(&s.passage.Round, "round", 0, "run it in this round alone (exit 10 once that is over)")
 	return cmd
 }
 
@@ -116,7 +123,7 @@ func (a *app) await(ctx context.Context, l agent.Local, s step) (coordinator.Pas
 		ctx, cancel = context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("%w after %s", coordinator.ErrTimeout, s.timeout))
 		defer cancel()
 	}
-	var round profile.Round
+	round := profile.Round{N: s.passage.Round}
 	for _, name := range s.barriers {
 		outcome, err := l.Wait(ctx, agent.Waiting{InJob: a.inJob(), Barrier: name, Round: round.N}, a.progress)
 		if err != nil {
@@ -124,7 +131,7 @@ func (a *app) await(ctx context.Context, l agent.Local, s step) (coordinator.Pas
 		}
 		round = profile.Round{N: outcome.Round, ID: outcome.RoundID}
 	}
-	if len(s.passage.Gates) == 0 && s.passage.Role == "" {
+	if len(s.passage.Gates) == 0 && s.passage.Role == "" && s.passage.Round == 0 {
 		return coordinator.Passed{Round: round, Has: true}, nil
 	}
 	passed, err := l.Pass(ctx, agent.Passing{Passage: s.passage}, a.waits)
@@ -156,7 +163,7 @@ func (a *app) gated(ctx context.Context, l agent.Local, s step) error {
 	if again {
 		return a.ran(ctx, l, s, round, note)
 	}
-	exit, started := execute(ctx, s.path, s.args)
+	exit, started := execute(ctx, &limit{after: s.limit, stderr: a.stderr}, s.path, s.args)
 	if err := a.noteEnd(ctx, l, s, round, exit); err != nil {
 		return err
 	}
@@ -175,7 +182,7 @@ func (a *app) under(ctx context.Context, l agent.Local, s step, round profile.Ro
 	defer stop()
 	var note agent.StepNote
 	held := &lead{
-		stderr: a.stderr, ask: agent.LeadAsk{Role: s.passage.Role}, path: s.path, args: s.args, signals: signals, connect: l.Lead,
+		stderr: a.stderr, ask: agent.LeadAsk{Role: s.passage.Role}, path: s.path, args: s.args, limit: &limit{after: s.limit, stderr: a.stderr}, signals: signals, connect: l.Lead,
 		begin: func() (err error) {
 			var again bool
 			if note, again, err = l.BeginStep(ctx, s.name, round, s.retry); err == nil && again {
@@ -239,16 +246,27 @@ func result(exit int) error {
 // execute runs the command in a process group of its own, passes the end that
 // is asked for on to all of it, and returns its exit code. As a shell says it,
 // that is 128 + the signal's number if a signal ended it, and 126, with an
-// error, if it could not be started.
-func execute(ctx context.Context, path string, args []string) (int, error) {
+// error, if it could not be started. When it is late, the group is ended.
+func execute(ctx context.Context, late *limit, path string, args []string) (int, error) {
 	cmd := exec.CommandContext(ctx, path, args[1:]...)
 	cmd.Args[0] = args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	err := cmd.Run()
-	if cmd.ProcessState == nil {
+	if err := cmd.Start(); err != nil {
 		return 126, fmt.Errorf("run %s: %w", args[0], err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer late.start()()
+	var err error
+	for running := true; running; {
+		select {
+		case err = <-ended:
+			running = false
+		case <-late.due():
+			syscall.Kill(-cmd.Process.Pid, late.signal()) // it may have ended
+		}
 	}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return 128 + int(status.Signal()), nil

@@ -102,7 +102,7 @@ func (a *app) roll(ctx context.Context, l agent.Local, r agent.Rolling, timeout 
 	if turn.Again {
 		fmt.Fprintf(a.stderr, "step %s has run in round %d already (exit %d)\n", r.Name, turn.Round.N, exit)
 	} else {
-		exit, started = execute(ctx, path, args)
+		exit, started = execute(ctx, &limit{}, path, args)
 	}
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 	defer cancel()

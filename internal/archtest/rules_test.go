@@ -18,16 +18,18 @@ type arrow struct {
 
 // arrows has every package of the module. The first match counts.
 var arrows = []arrow{
-	{"cmd/muster", []string{"agent", "config", "coordinator", "election", "facts", "guard", "install", "profile", "profile/drp"},
+	{"cmd/muster", []string{"agent", "config", "coordinator", "election", "facts", "guard", "install", "profile", "profile/drp", "steps"},
 		"muster goes on every host: what only developers need stays in muster-lab"},
 	{"cmd/muster-lab", []string{"config", "endpoint/...", "lab/...", "profile", "profile/drp"},
 		"muster-lab runs real muster processes, so it never needs their insides"},
-	{"agent", []string{"coordinator", "election", "facts", "profile"},
+	{"agent", []string{"coordinator", "election", "facts", "profile", "steps"},
 		"agent composes the parts over the contract; cmd reads the config and picks the store"},
 	{"election", []string{"profile"},
 		"election is about slots alone: agent composes it with the rest, and slot primitives that others need live in profile"},
 	{"coordinator", []string{"profile"},
 		"coordinator is about meeting alone: agent composes it with the rest, and slot primitives that others need live in profile"},
+	{"steps", []string{"coordinator"},
+		"steps reads files of this host, in the language of gates; agent and cmd run them"},
 	{"facts", nil,
 		"facts reads a host and knows no cluster; agent publishes what it read"},
 	{"guard", nil,
