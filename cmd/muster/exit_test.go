@@ -16,14 +16,14 @@ import (
 	"muster/coordinator"
 	"muster/election"
 	"muster/profile"
-	"muster/steps"
 	"muster/profile/memory"
+	"muster/steps"
 )
 
 func TestExitCodesAreNeverRenumbered(t *testing.T) {
 	want := map[int][]error{
 		2: {
-			errUsage, config.ErrInvalid, agent.ErrUsage, election.ErrNoSlot, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
+			errUsage, config.ErrInvalid, steps.ErrInvalid, agent.ErrUsage, election.ErrNoSlot, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
 			profile.ErrTwin, profile.ErrForgotten, profile.ErrNotSeeded, profile.ErrMalformed, profile.ErrNotFound, profile.ErrInvalid, profile.ErrNoSuch, profile.ErrCriteria,
 		},
 		3:  {coordinator.ErrTimeout, coordinator.ErrExpired, context.DeadlineExceeded},
