@@ -6,10 +6,10 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint sim-slice check fuzz kills sim proof clean
+.PHONY: help build demo test lint sim-slice check packages packages-check fuzz kills sim proof clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/muster and bin/muster-lab (static, reproducible)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/muster ./cmd/muster-lab
@@ -28,8 +28,15 @@ sim-slice: ## simulate 550 clusters under faults, as CI does
 	@$(GO) test -count=1 -timeout=10m -v -run 'TestSimulation|TestMeetings' ./internal/sim -args -sim.seeds=500 -sim.meetings=50 | scripts/closing-line.sh
 
 # The build comes before the tests, which build the same programs again: from its cache.
-check: ## lint, build, test, simulate and demo, and prove that nothing was left running or mounted
-	@scripts/check-clean.sh $(MAKE) --no-print-directory -j1 lint build test sim-slice demo
+check: ## lint, build, test, simulate, demo and package, and prove that nothing was left running or mounted
+	@scripts/check-clean.sh $(MAKE) --no-print-directory -j1 lint build test sim-slice demo packages-check
+
+packages: ## make dist/: deb and rpm of muster, the same bytes from the same commit
+	@scripts/packages.sh
+
+packages-check: ## make the packages twice, and look into them
+	@scripts/need-tools.sh packages
+	@scripts/packages-check.sh
 
 # Long runs, which CI leaves out.
 FUZZTIME ?= 60s

@@ -10,6 +10,7 @@ if [ -n "$unformatted" ]; then
 fi
 echo "lint: go vet"
 go vet ./...
+go vet -tags manual ./cmd/muster
 echo "lint: staticcheck"
 go tool -modfile=tools/go.mod staticcheck ./...
 echo "lint: go mod tidy"

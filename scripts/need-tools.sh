@@ -1,16 +1,22 @@
 #!/bin/sh
-# Installs what the tests need and a bare machine lacks: a C compiler, for the race detector needs cgo, and curl,
-# with which the scripts of tasks fetch files.
+# Installs what the tests need and a bare machine lacks: a C compiler, for the race detector needs cgo; curl, with
+# which the scripts of tasks fetch files; systemd-analyze, which judges the unit. With "packages" also what looks into packages.
 set -eu
 
 missing=
 command -v "$(go env CC | cut -d' ' -f1)" >/dev/null 2>&1 || missing="gcc libc6-dev"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
+command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+if [ "${1:-}" = packages ]; then
+	for tool in rpm rpmlint lintian; do
+		command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+	done
+fi
 if [ -z "$missing" ]; then
 	exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
-	echo "make test: needs a C compiler with the C library's headers, and curl; missing here: $missing" >&2
+	echo "make test: needs a C compiler with the C library's headers, curl and systemd-analyze; missing here: $missing" >&2
 	exit 1
 fi
 sudo=
