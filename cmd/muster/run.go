@@ -209,7 +209,8 @@ func (a *app) under(ctx context.Context, l agent.Local, s step, round profile.Ro
 }
 
 // slotWait is how long a step waits for the slot that its member held a moment ago.
-const slotWait = 10 * time.Second
+// For 10 s after a start of the agent it is left to a command of before.
+const slotWait = 20 * time.Second
 
 // ran answers for a step that has run in this round already.
 func (a *app) ran(ctx context.Context, l agent.Local, s step, round profile.Round, note agent.StepNote) error {
