@@ -6,7 +6,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint sim-slice check packages packages-check fuzz kills sim proof clean
+.PHONY: help build demo test lint sim-slice check packages packages-check e2e fuzz kills sim proof clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ packages-check: ## make the packages twice, and look into them
 	@scripts/packages-check.sh
 
 # Long runs, which CI leaves out.
+e2e: build packages ## boot a Debian machine with a real systemd, as root, and have the packages live there
+	@scripts/need-tools.sh packages e2e
+	$(GO) test -count=1 -timeout=15m -v -run RealHost ./packaging -args -packages=$(CURDIR)/dist -bin=$(CURDIR)/bin -host
+
 FUZZTIME ?= 60s
 KILLS    ?= 1000
 SEEDS    ?= 10000

@@ -86,7 +86,7 @@ func (a *Agent) listen() (net.Listener, error) {
 		return nil, fmt.Errorf("%w: socket: %w", ErrUsage, err)
 	}
 	if g, err := user.LookupGroup(socketGroup); err == nil {
-		if gid, err := strconv.Atoi(g.Gid); err == nil {
+		if gid, err := strconv.Atoi(g.Gid); err == nil && gid != os.Getegid() {
 			if err := os.Chown(a.cfg.Socket, -1, gid); err != nil {
 				a.log.Warn("the socket stays with its owner's group", "err", err)
 			}

@@ -1,17 +1,23 @@
 #!/bin/sh
 # Installs what the tests need and a bare machine lacks: a C compiler, for the race detector needs cgo; curl, with
-# which the scripts of tasks fetch files; systemd-analyze, which judges the unit. With "packages" also what looks into packages.
+# which the scripts of tasks fetch files; systemd-analyze, which judges the unit. With
+# "packages" also what looks into packages, with "e2e" what boots a machine.
 set -eu
 
 missing=
 command -v "$(go env CC | cut -d' ' -f1)" >/dev/null 2>&1 || missing="gcc libc6-dev"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
-if [ "${1:-}" = packages ]; then
-	for tool in rpm rpmlint lintian; do
+for what in "$@"; do
+	case $what in
+	packages) tools="rpm rpmlint lintian" ;;
+	e2e) tools="debootstrap systemd-nspawn nsenter" ;;
+	esac
+	for tool in $tools; do
 		command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 	done
-fi
+done
+missing=$(echo "$missing" | sed 's/systemd-nspawn/systemd-container/; s/nsenter/util-linux/')
 if [ -z "$missing" ]; then
 	exit 0
 fi
