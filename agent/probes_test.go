@@ -88,6 +88,11 @@ func TestTheSocketSaysWhoLivesIsReadyAndLeads(t *testing.T) {
 		status, text := get(t, cfg.Socket, "/leader/leader")
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "leader")
 	})
+	foreign := &profile.Change{} // ends the long poll that was under way
+	foreign.Set(profile.At("site/foreign"), 1)
+	if _, err := c.Store(nil).Apply(t.Context(), foreign); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "the trouble is counted", func() bool {
 		_, page := get(t, cfg.Socket, "/metrics")
 		return strings.Contains(page, "muster_watch_trouble 1\n") && strings.Contains(page, `muster_slot_led{role="leader"} 0`)
