@@ -86,7 +86,7 @@ func (c *Child) begin(cfg Config) (*os.File, error) {
 		// What is sent to the group of this process does not reach the guard.
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
-	first := order{Deadlines: cfg.Deadlines, LastWords: cfg.LastWords}
+	first := order{Deadlines: cfg.Deadlines, LastWords: cfg.LastWords, User: cfg.User}
 	if c.tree.cgroup != nil {
 		first.Cgroup = c.tree.cgroup.dir
 	}

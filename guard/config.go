@@ -3,6 +3,7 @@ package guard
 import (
 	"errors"
 	"os"
+	"syscall"
 )
 
 var (
@@ -24,6 +25,8 @@ type Config struct {
 	Path string   // of the command's file
 	Args []string // of the command, its name first
 	Env  []string // of the command, as os.Environ has it; the guard's own as well, so no secrets
+	// User is that of the command, which root alone may choose; nil is this process's.
+	User *syscall.Credential
 	// Deadlines are those to begin with; the zero value is none.
 	Deadlines Deadlines
 	// Conn, unless nil, is inherited by the guard and stays open as long as it

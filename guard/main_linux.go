@@ -35,10 +35,11 @@ type warden struct {
 	speaking sync.Mutex // guards reports
 	reports  *json.Encoder
 
-	command  int           // process id
-	code     atomic.Int64  // exit code of the command
-	ended    chan struct{} // closed when the command has ended
-	orphaned chan struct{} // closed when the starter is gone
+	user     *syscall.Credential // of the command
+	command  int                 // process id
+	code     atomic.Int64        // exit code of the command
+	ended    chan struct{}       // closed when the command has ended
+	orphaned chan struct{}       // closed when the starter is gone
 }
 
 func newWarden() *warden {
@@ -66,6 +67,7 @@ func (w *warden) run(path string, args []string) error {
 	if first.Conn {
 		w.conn = os.NewFile(fdConn, "connection")
 	}
+	w.user = first.User
 	if first.Cgroup != "" {
 		w.tree.cgroup = &cgroup{dir: first.Cgroup}
 	}
@@ -136,7 +138,7 @@ func (w *warden) start(path string, args []string) error {
 func (w *warden) startIn(cgroup *os.File, path string, args []string) error {
 	cmd := &exec.Cmd{
 		Path: path, Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: w.user},
 	}
 	if cgroup != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(cgroup.Fd())

@@ -1,5 +1,7 @@
 package guard
 
+import "syscall"
+
 // name is the guard's argv[0], by which Main knows that it is one. The command
 // and its arguments follow.
 const name = "muster-guard"
@@ -18,6 +20,8 @@ type order struct {
 	Cgroup    string `json:"cgroup,omitempty"` // directory, or "" for none
 	LastWords string `json:"last_words,omitempty"`
 	Conn      bool   `json:"conn,omitempty"` // fdConn is there
+	// User is that of the command, or nil for the guard's.
+	User *syscall.Credential `json:"user,omitempty"`
 }
 
 // report is a line from the guard to the starter; one of its fields is set.

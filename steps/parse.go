@@ -23,6 +23,7 @@ type keys struct {
 	Role    string   `yaml:"role"`
 	Timeout string   `yaml:"timeout"`
 	Limit   string   `yaml:"limit"`
+	User    string   `yaml:"user"`
 	Command []string `yaml:"command"`
 }
 
@@ -40,7 +41,7 @@ func parse(file string, raw []byte) (Step, error) {
 	if err := decoder.Decode(&keys{}); !errors.Is(err, io.EOF) {
 		return Step{Name: k.Name}, fmt.Errorf("%s: expected one step, found more than one document: each step has a file of its own", file)
 	}
-	s := Step{Name: k.Name, After: k.After, Role: k.Role, Command: k.Command, RoleAt: at(file, raw, "role")}
+	s := Step{Name: k.Name, After: k.After, Role: k.Role, User: k.User, Command: k.Command, RoleAt: at(file, raw, "role")}
 	if s.Role == Any {
 		s.Role = ""
 	}
@@ -75,6 +76,11 @@ func (s *Step) check(file string, raw []byte, k keys) error {
 		return d
 	}
 	s.Timeout, s.Limit = duration("timeout", k.Timeout), duration("limit", k.Limit)
+	if k.User != "" {
+		if _, err := Account(k.User); err != nil {
+			fault("user", "%v", err)
+		}
+	}
 	if len(k.Command) == 0 || k.Command[0] == "" {
 		fault("command", "expected the words of a command, such as [systemctl, start, k3s]")
 	}

@@ -66,6 +66,7 @@ func TestABadFileIsRefusedWithItsLineAndWhatWasExpected(t *testing.T) {
 		"bad role":         {good + "role: the boss\ncommand: [true]\n", `a.yaml:3: role: expected leader, worker, any or another role of the cluster, found "the boss"`},
 		"bad time-out":     {good + "timeout: 5\ncommand: [true]\n", `a.yaml:3: timeout: expected a duration above 0, such as 30m, found "5"`},
 		"negative limit":   {good + "limit: -5s\ncommand: [true]\n", `a.yaml:3: limit: expected a duration above 0, such as 30m, found "-5s"`},
+		"no such user":     {good + "user: nobody-of-that-name\ncommand: [true]\n", `a.yaml:3: user: expected a user of this host, found "nobody-of-that-name"`},
 		"no command":       {good, "a.yaml: command: expected the words of a command"},
 		"empty command":    {good + "command: []\n", "a.yaml:3: command: expected the words of a command"},
 		"half a line":      {good + "command: [true]\nrole: lea", "a.yaml:4: expected a newline at the end: the file may be half-written"},

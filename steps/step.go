@@ -18,6 +18,7 @@ type Step struct {
 	Role    string        // whose members run it; "" is everybody
 	Timeout time.Duration // of the waiting; 0 is none
 	Limit   time.Duration // of the command; 0 is none
+	User    string        // that the command runs as; "" is the agent's
 	Command []string
 	// RoleAt is the place of the role, FILE:LINE, for messages.
 	RoleAt string
@@ -43,6 +44,9 @@ func (s Step) Args() []string {
 	}
 	if s.Limit > 0 {
 		args = append(args, "--limit="+s.Limit.String())
+	}
+	if s.User != "" {
+		args = append(args, "--user="+s.User)
 	}
 	return append(append(args, "--"), s.Command...)
 }

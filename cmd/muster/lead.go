@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
 	"time"
@@ -60,11 +59,11 @@ func newLead(a *app) *cobra.Command {
 				}
 				ask.TTL = &ttl
 			}
-			path, err := exec.LookPath(args[1])
+			command, err := newCommand(args[1:], "", &limit{})
 			if err != nil {
-				return fmt.Errorf("%w: %w", errUsage, err)
+				return err
 			}
-			return a.lead(cmd.Context(), wait, &lead{stderr: a.stderr, ask: ask, path: path, args: args[1:], limit: &limit{}})
+			return a.lead(cmd.Context(), wait, &lead{stderr: a.stderr, ask: ask, command: command})
 		},
 	}
 	flags := cmd.Flags()

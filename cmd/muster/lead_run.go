@@ -21,11 +21,9 @@ import (
 
 // lead is one command that runs under a slot.
 type lead struct {
-	stderr    io.Writer
-	ask       agent.LeadAsk
-	path      string
-	args      []string
-	limit     *limit
+	stderr io.Writer
+	ask    agent.LeadAsk
+	command
 	signals   <-chan os.Signal
 	connect   func(context.Context, agent.LeadAsk) (*agent.Hold, error)
 	mayReturn bool // connect may work again after the connection has ended
@@ -79,7 +77,7 @@ func (l *lead) run(waiting, running context.Context) error {
 	l.ask.Tenure = granted.Tenure
 	l.deadlines = guard.Deadlines{Term: granted.Term, Kill: granted.Kill}
 	l.child, err = guard.Start(guard.Config{
-		Path: l.path, Args: l.args, Env: environment(os.Environ(), *granted.Tenure),
+		Path: l.path, Args: l.args, Env: environment(l.env, *granted.Tenure), User: l.user,
 		Deadlines: l.deadlines, Conn: hold.File(), LastWords: agent.LastWords,
 	})
 	tending, stop := context.WithCancel(running)

@@ -5,11 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,15 +22,15 @@ type step struct {
 	barriers []string            // to wait at, one after the other
 	passage  coordinator.Passage // what has to be open then
 	timeout  time.Duration       // of the waiting
-	limit    time.Duration       // of the command, 0 is none
 	retry    bool                // run it though it may have run already
-	path     string
-	args     []string
+	command
 }
 
 func newRun(a *app) *cobra.Command {
 	var after []string
 	var s step
+	var user string
+	late := &limit{stderr: a.stderr}
 	cmd := &cobra.Command{
 		Use:   "run --after GATE... [--role ROLE] -- COMMAND [ARG...]",
 		Short: "Run a command on this host once gates open, at most once a round",
@@ -54,18 +51,18 @@ func newRun(a *app) *cobra.Command {
 				return fmt.Errorf("%w: --after: name the gate to wait for, such as complete, or a --role", errUsage)
 			case s.timeout < 0:
 				return negative(s.timeout)
-			case s.limit < 0:
-				return fmt.Errorf("%w: --limit: expected a duration, found %s", errUsage, s.limit)
+			case late.after < 0:
+				return fmt.Errorf("%w: --limit: expected a duration, found %s", errUsage, late.after)
 			case s.passage.Round < 0:
 				return fmt.Errorf("%w: --round: expected a number above 0, found %d", errUsage, s.passage.Round)
 			}
 			if err := s.gates(after); err != nil {
 				return err
 			}
-			if s.path, err = exec.LookPath(args[0]); err != nil {
-				return fmt.Errorf("%w: %w", errUsage, err)
+			if s.command, err = newCommand(args, user, late); err != nil {
+				return err
 			}
-			if s.args = args; s.name == "" {
+			if s.name == "" {
 				s.name = stepName(args)
 			}
 			take := a.local
@@ -81,7 +78,8 @@ func newRun(a *app) *cobra.Command {
 	flags.StringVar(&s.name, "name", "", "name of the step (default: from the command)")
 	flags.BoolVar(&s.retry, "retry", false, "run it though it may have run already: somebody has looked")
 	flags.DurationVar(&s.timeout, "timeout", 0, "give up waiting after this time (exit 3)")
-	flags.DurationVar(&s.limit, "limit", 0, "end the command after this time: TERM for all of its process group, and KILL 10s later")
+	flags.DurationVar(&late.after, "limit", 0, "end the command after this time: TERM for all of its process group, and KILL 10s later")
+	flags.StringVar(&user, "user", "", "run the command as this user, if root runs muster")
 	flags.IntVar(&s.passage.Round, "round", 0, "run it in this round alone (exit 10 once that is over)")
 	return cmd
 }
@@ -163,7 +161,7 @@ func (a *app) gated(ctx context.Context, l agent.Local, s step) error {
 	if again {
 		return a.ran(ctx, l, s, round, note)
 	}
-	exit, started := execute(ctx, &limit{after: s.limit, stderr: a.stderr}, s.path, s.args)
+	exit, started := s.execute(ctx)
 	if err := a.noteEnd(ctx, l, s, round, exit); err != nil {
 		return err
 	}
@@ -182,7 +180,7 @@ func (a *app) under(ctx context.Context, l agent.Local, s step, round profile.Ro
 	defer stop()
 	var note agent.StepNote
 	held := &lead{
-		stderr: a.stderr, ask: agent.LeadAsk{Role: s.passage.Role}, path: s.path, args: s.args, limit: &limit{after: s.limit, stderr: a.stderr}, signals: signals, connect: l.Lead,
+		stderr: a.stderr, ask: agent.LeadAsk{Role: s.passage.Role}, command: s.command, signals: signals, connect: l.Lead,
 		begin: func() (err error) {
 			var again bool
 			if note, again, err = l.BeginStep(ctx, s.name, round, s.retry); err == nil && again {
@@ -242,38 +240,4 @@ func result(exit int) error {
 		return nil
 	}
 	return childExit(exit)
-}
-
-// execute runs the command in a process group of its own, passes the end that
-// is asked for on to all of it, and returns its exit code. As a shell says it,
-// that is 128 + the signal's number if a signal ended it, and 126, with an
-// error, if it could not be started. When it is late, the group is ended.
-func execute(ctx context.Context, late *limit, path string, args []string) (int, error) {
-	cmd := exec.CommandContext(ctx, path, args[1:]...)
-	cmd.Args[0] = args[0]
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	if err := cmd.Start(); err != nil {
-		return 126, fmt.Errorf("run %s: %w", args[0], err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	defer late.start()()
-	var err error
-	for running := true; running; {
-		select {
-		case err = <-ended:
-			running = false
-		case <-late.due():
-			syscall.Kill(-cmd.Process.Pid, late.signal()) // it may have ended
-		}
-	}
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return 128 + int(status.Signal()), nil
-	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode(), nil
-	}
-	return cmd.ProcessState.ExitCode(), nil
 }

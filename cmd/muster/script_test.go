@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +34,12 @@ func scripts(t *testing.T, compat, pattern string) {
 		Files:               files,
 		Setup:               func(env *testscript.Env) error { return setup(env, compat) },
 		RequireExplicitExec: true,
+		Condition: func(cond string) (bool, error) {
+			if cond != "root" {
+				return false, fmt.Errorf("unknown condition %s", cond)
+			}
+			return os.Geteuid() == 0, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"scribble": plain(cmdScribble), "consistent": plain(cmdConsistent), "remember": plain(cmdRemember), "same": plain(cmdSame),
 			"fleet": plain(cmdFleet), "cluster": plain(cmdCluster), "profiles": plain(cmdProfiles), "machineparam": plain(cmdMachineParam),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,12 +51,12 @@ func newStep(a *app) *cobra.Command {
 		case a.dryRun:
 			return fmt.Errorf("%w: --dry-run: only what --continue would send can be shown", errUsage)
 		}
-		path, err := exec.LookPath(args[1])
+		command, err := newCommand(args[1:], "", &limit{})
 		if err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
+			return err
 		}
 		return a.local(cmd.Context(), timeout, func(ctx context.Context, l agent.Local) error {
-			return a.roll(ctx, l, r, timeout, path, args[1:])
+			return a.roll(ctx, l, r, timeout, command)
 		})
 	}
 	return cmd
@@ -87,7 +86,7 @@ func (a *app) continueStep(ctx context.Context, name string) error {
 }
 
 // roll waits for the member's turn and runs the command in it.
-func (a *app) roll(ctx context.Context, l agent.Local, r agent.Rolling, timeout time.Duration, path string, args []string) error {
+func (a *app) roll(ctx context.Context, l agent.Local, r agent.Rolling, timeout time.Duration, command command) error {
 	waiting := ctx
 	if timeout > 0 {
 		var cancel context.CancelFunc
@@ -102,7 +101,7 @@ func (a *app) roll(ctx context.Context, l agent.Local, r agent.Rolling, timeout 
 	if turn.Again {
 		fmt.Fprintf(a.stderr, "step %s has run in round %d already (exit %d)\n", r.Name, turn.Round.N, exit)
 	} else {
-		exit, started = execute(ctx, &limit{}, path, args)
+		exit, started = command.execute(ctx)
 	}
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 	defer cancel()
