@@ -16,6 +16,9 @@
 // the cluster, what its operators do and which faults happen, for some minutes;
 // then it is calm, and everything has to settle.
 //
+// TestMeetings has clusters of its own that do nothing but meet (-sim.scene=meetings),
+// and TestCrowds a thousand members.
+//
 // Not simulated: stale reads (one endpoint answers from one state), a member
 // whose identity is copied, and the processes of `muster lead`.
 package sim

@@ -147,6 +147,9 @@ func (j *judge) wiped() {
 // gathered notes that the last of those whom the round waits for has come: the
 // gate is about to open.
 func (j *judge) gathered(d *profile.Document) {
+	if j.world.scene != meetings {
+		return
+	}
 	round, err := d.Round()
 	records, errMembers := d.Members()
 	if err != nil || errMembers != nil || j.gathering == round.ID {
