@@ -47,7 +47,7 @@ FUZZTIME ?= 60s
 KILLS    ?= 1000
 SEEDS    ?= 10000
 MEETINGS ?= 1000
-CROWDS   ?= 2
+CROWDS   ?= 1
 
 fuzz: ## fuzz every parser of the endpoint, FUZZTIME (60s) each
 	@scripts/fuzz.sh $(FUZZTIME)
@@ -55,7 +55,7 @@ fuzz: ## fuzz every parser of the endpoint, FUZZTIME (60s) each
 kills: ## kill the endpoint KILLS (1000) times under load and look for lost writes
 	MUSTER_KILLS=$(KILLS) $(GO) test -count=1 -timeout=60m -v -run TestKilledEndpoint ./cmd/muster-lab
 
-sim: ## simulate SEEDS (10000) clusters under faults, MEETINGS (1000) that meet and CROWDS (2) of 1000 members: three quarters of an hour
+sim: ## simulate SEEDS (10000) clusters under faults, MEETINGS (1000) that meet and CROWDS (1) of 1000 members: three quarters of an hour
 	@$(GO) test -count=1 -timeout=5h -v -run 'TestSimulation|TestMeetings|TestCrowds' ./internal/sim -args -sim.seeds=$(SEEDS) -sim.meetings=$(MEETINGS) -sim.crowds=$(CROWDS) | scripts/closing-line.sh
 
 proof: ## resign, race, kill, fence and rotate tokens at full size over real sockets and processes: a quarter of an hour
