@@ -208,9 +208,19 @@ func TestATokenThatIsReplacedWhileTheAgentRunsCountsAtOnce(t *testing.T) {
 		if _, err := r.Report(t.Context(), profile.Running); !errors.Is(err, profile.ErrRefused) {
 			t.Errorf("report with a bad token: got %v, want ErrRefused", err)
 		}
+		ended, progress := make(chan error, 1), make(chan struct{}, 16)
+		go func() { ended <- waitFor(t, r, progress) }() // which the token was good for before
+		eventually(t, "the agent waits for it", func() bool {
+			_, page := get(t, cfg.Socket, "/metrics")
+			return strings.Contains(page, "\nmuster_waits 1\n")
+		})
 		write(t, file, s.token())
 		eventually(t, "the new token is used", func() bool { return r.trouble() == "" })
+		receive(t, "the wait has begun", progress)
 		report(t, r, profile.Running, profile.Complete)
+		if err := receive(t, "the wait ends", ended); err != nil {
+			t.Errorf("the wait that began while the token was bad: %v", err)
+		}
 	})
 }
 

@@ -124,7 +124,7 @@ func (a *Agent) waiter() waiter {
 		_, err := a.member.Write(ctx, plan)
 		return a.written(err)
 	}
-	return waiter{store: a.cfg.Store, view: a.view, uuid: a.member.UUID(), log: a.log, write: write}
+	return waiter{store: a.cfg.Store, view: a.view, uuid: a.member.UUID(), log: a.log, write: write, joined: true}
 }
 
 func random() float64 { return mathrand.Float64() }
