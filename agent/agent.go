@@ -127,8 +127,9 @@ const (
 )
 
 // Join makes this machine a member. With wait it outlives an endpoint that
-// cannot be reached, a profile that is not seeded yet and, on a host that has
-// joined before, a token that is refused, saying so; without, these are errors.
+// cannot be reached or refuses every write as a conflict, a profile that is not
+// seeded yet and, on a host that has joined before, a token that is refused and a
+// profile that is not there, saying so; without, these are errors.
 // Other errors are those of profile.Member.Join.
 func (a *Agent) Join(ctx context.Context, wait bool) error {
 	retry := backoff.New(joinPoll/5, joinPoll, random)
@@ -150,14 +151,15 @@ func (a *Agent) Join(ctx context.Context, wait bool) error {
 }
 
 // passes reports whether what keeps this machine from joining may pass by
-// itself. A refused token does where it was good before: then it has expired. On
-// a host that never joined it is most likely the wrong one.
+// itself. A token that is refused and a profile that is not there do where they
+// were good before: then the one has expired, and the other may be put back. On
+// a host that never joined they are most likely the wrong ones.
 func (a *Agent) passes(err error) bool {
-	if errors.Is(err, profile.ErrRefused) {
+	if errors.Is(err, profile.ErrRefused) || errors.Is(err, profile.ErrNotFound) {
 		state, err := a.dir.Load()
 		return err == nil && state.Instance != ""
 	}
-	return errors.Is(err, profile.ErrNotSeeded) || errors.Is(err, profile.ErrUnavailable)
+	return errors.Is(err, profile.ErrNotSeeded) || errors.Is(err, profile.ErrUnavailable) || errors.Is(err, profile.ErrConflict)
 }
 
 func (a *Agent) join(ctx context.Context) error {

@@ -381,6 +381,34 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
+func TestAHostThatHasJoinedBeforeWaitsForItsProfileToBePutBack(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	cfg, _ := s.config(s.URL())
+	first := joined(t, cfg)
+	first.Close()
+	gone, err := s.Inject(endpoint.Fault{Kind: endpoint.FaultRefuse, Path: "/profiles/alpha", Status: http.StatusNotFound})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logged syncBuffer
+	cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &logged})
+	again, err := agent.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- again.Join(t.Context(), true) }()
+	eventually(t, "it says what it waits for", func() bool { return strings.Contains(logged.String(), "not found") })
+	if err := s.Clear(gone); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, "it joins", ended); err != nil {
+		t.Errorf("join: %v", err)
+	}
+}
+
 func TestAHostThatHasJoinedBeforeWaitsForATokenAlsoAtItsStart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
