@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -53,6 +54,8 @@ type Config struct {
 	Timeout time.Duration
 	// Metrics counts requests; nil counts none.
 	Metrics *metrics.Set
+	// Dial connects to the endpoint; nil uses the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client talks to one endpoint. It is safe for concurrent use. All its requests
@@ -63,6 +66,7 @@ type Client struct {
 	http    *http.Client
 	timeout time.Duration
 	metrics *metrics.Set
+	rest    rest
 }
 
 // New returns a client. It sends nothing. The error says which field of cfg is
@@ -85,6 +89,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         cfg.Dial,
 		TLSClientConfig:     tlsConfig,
 		ForceAttemptHTTP2:   true,
 		MaxConnsPerHost:     3,
@@ -92,8 +97,9 @@ func New(cfg Config) (*Client, error) {
 		IdleConnTimeout:     90 * time.Second,
 		// The endpoint's CPU is scarcer than the network to it.
 		DisableCompression: true,
-		// A connection that died without a word is noticed by pings.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: cfg.Timeout},
+		// A connection that died without a word is noticed by pings, and soon: on
+		// new ones a lease of a minute can still be renewed.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: cfg.Timeout},
 	}
 	return &Client{base: base, timeout: cfg.Timeout, metrics: cfg.Metrics, http: &http.Client{
 		Transport: transport,
@@ -181,6 +187,9 @@ func (c *Client) send(ctx context.Context, r request, out any) (*http.Response, 
 		return nil, err
 	}
 	what := r.method + " " + strings.Join(r.path, "/")
+	if left := c.rest.left(); left > 0 {
+		return nil, fmt.Errorf("%s: %w: %s wants no requests for another %s", what, profile.ErrUnavailable, c.base.Host, left.Round(time.Second))
+	}
 	c.metrics.Add(metrics.SentBytes, float64(max(0, req.ContentLength)))
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -194,6 +203,7 @@ func (c *Client) send(ctx context.Context, r request, out any) (*http.Response, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: read the answer: %w", what, c.transportError(ctx, err, r.writes()))
 	}
+	c.rest.heed(resp)
 	if err := answerError(resp, body, r); err != nil {
 		if errors.Is(err, profile.ErrConflict) {
 			c.metrics.Add(metrics.Conflicts, 1)

@@ -194,3 +194,25 @@ func TestNamesAreEscapedInURLs(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEndpointThatWantsNoRequestsGetsNone(t *testing.T) {
+	s := listen(t, true, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	store := s.client(t).Profile("c1", nil)
+	if _, err := store.Read(t.Context()); !errors.Is(err, profile.ErrUnavailable) {
+		t.Errorf("Read: %v, want %v", err, profile.ErrUnavailable)
+	}
+	for name, err := range calls(t, store) {
+		if !errors.Is(err, profile.ErrUnavailable) || !strings.Contains(err.Error(), "wants no requests for another") {
+			t.Errorf("%s: %v, want %v and for how long", name, err, profile.ErrUnavailable)
+		}
+	}
+	if gets, _ := s.count("GET"); gets != 1 {
+		t.Errorf("%d GET requests were sent, want the first", gets)
+	}
+	if patches, _ := s.count("PATCH"); patches != 0 {
+		t.Errorf("%d PATCH requests were sent", patches)
+	}
+}
