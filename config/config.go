@@ -199,3 +199,33 @@ func readFile(name string) (map[string]string, error) {
 	}
 	return values, errors.Join(faults...)
 }
+
+// File returns the text of a configuration file that says what c does, but for
+// defaults and the keys that are left out.
+func (c Config) File(without ...string) []byte {
+	set := yaml.MapSlice{}
+	for _, f := range fields {
+		switch {
+		case slices.Contains(without, f.key) || c.Origin(f.key) == "default":
+		case f.text != nil:
+			set = append(set, yaml.MapItem{Key: f.key, Value: *f.text(&c)})
+		default:
+			set = append(set, yaml.MapItem{Key: f.key, Value: strconv.FormatBool(*f.flag(&c))})
+		}
+	}
+	raw, err := yaml.Marshal(set)
+	if err != nil {
+		panic(err) // of strings
+	}
+	return raw
+}
+
+// Set gives a key of text the value that it is to have, and says where that is from.
+func (c *Config) Set(key, value, origin string) error {
+	for _, f := range fields {
+		if f.key == key {
+			return c.set(f, value, origin)
+		}
+	}
+	return fmt.Errorf("%w: unknown key %q", ErrInvalid, key)
+}

@@ -124,3 +124,24 @@ func TestWhatDiffersIsNamed(t *testing.T) {
 		t.Errorf("Differ: %q, want %q", got, want)
 	}
 }
+
+func TestAFileSaysWhatWasSet(t *testing.T) {
+	none := func(string) string { return "" }
+	c, err := config.Load("", none, map[string]string{"endpoint": "https://x", "insecure": "true", "name": `it's "it": # one`, "socket": "elsewhere"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Set("uuid", "0123", "somebody"); err != nil || c.Origin("uuid") != "somebody" {
+		t.Errorf("Set: %v, origin %s", err, c.Origin("uuid"))
+	}
+	if err := c.Set("colour", "red", "somebody"); !errors.Is(err, config.ErrInvalid) {
+		t.Errorf("Set of an unknown key: %v", err)
+	}
+	again, err := config.Load(write(t, string(c.File("socket"))), none, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Differ(again), []string{"socket"}; !slices.Equal(got, want) {
+		t.Errorf("read again, %q differ, want %q", got, want)
+	}
+}

@@ -21,6 +21,7 @@ var (
 type site struct {
 	t    *testing.T
 	dir  string
+	url  string
 	env  []string
 	uuid string
 }
@@ -42,15 +43,14 @@ func newSite(t *testing.T) *site {
 		serve.Process.Signal(os.Interrupt)
 		serve.Wait()
 	})
-	url := ""
-	for lines := bufio.NewScanner(out); url == "" && lines.Scan(); {
+	for lines := bufio.NewScanner(out); st.url == "" && lines.Scan(); {
 		for _, word := range strings.Fields(lines.Text()) {
 			if strings.HasPrefix(word, "https://") {
-				url = word
+				st.url = word
 			}
 		}
 	}
-	st.env = append(os.Environ(), "RS_ENDPOINT="+url, "RS_KEY=rocketskates:r0cketsk8ts", "RS_CA_CERT="+ca, "MUSTER_LAB_CONTROL="+filepath.Join(st.dir, "lab.sock"))
+	st.env = append(os.Environ(), "RS_ENDPOINT="+st.url, "RS_KEY=rocketskates:r0cketsk8ts", "RS_CA_CERT="+ca, "MUSTER_LAB_CONTROL="+filepath.Join(st.dir, "lab.sock"))
 	st.do("muster-lab", "endpoint", "machine", "add", "node-01", "--profile", "k3s")
 	st.do("muster-lab", "endpoint", "workflow", "add", "try")
 	st.do("muster", "seed", "--profile", "k3s", "--leaders", "1")
@@ -78,24 +78,17 @@ func (st *site) do(program string, args ...string) string {
 // configure gives a host what it needs to be node-01.
 func (st *site) configure(h *host) {
 	st.t.Helper()
-	url, ca := "", ""
-	for _, v := range st.env {
-		if u, ok := strings.CutPrefix(v, "RS_ENDPOINT="); ok {
-			url = u
-		}
-	}
 	raw, err := os.ReadFile(filepath.Join(st.dir, "ca.pem"))
 	if err != nil {
 		st.t.Fatal(err)
 	}
-	ca = string(raw)
-	h.file("etc/muster/drp-ca.pem", ca)
+	h.file("etc/muster/drp-ca.pem", string(raw))
 	h.sh("chmod 644 /etc/muster/drp-ca.pem")
 	conf, err := os.ReadFile(filepath.Join(h.root, "etc/muster/muster.yaml"))
 	if err != nil {
 		st.t.Fatal(err)
 	}
-	conf = fmt.Appendf(conf, "endpoint: %s\nprofile: k3s\nuuid: %s\nca_file: /etc/muster/drp-ca.pem\n", url, st.uuid)
+	conf = fmt.Appendf(conf, "endpoint: %s\nprofile: k3s\nuuid: %s\nca_file: /etc/muster/drp-ca.pem\n", st.url, st.uuid)
 	h.sh("cat >/etc/muster/muster.yaml <<'END'\n" + string(conf) + "END")
 	for name, args := range map[string][]string{"profile": {"profile", "k3s"}, "machine": {"machine", "node-01"}} {
 		path := filepath.Join(st.dir, name+".token")
@@ -225,4 +218,48 @@ func TestThePackageOnARealHost(t *testing.T) {
 	if got, _ := h.try("systemctl is-active muster"); got != "inactive\n" {
 		t.Errorf("after the erase the unit is %q", got)
 	}
+	h.sh("rm -rf /etc/muster /var/lib/muster; userdel muster")
+	st.byHand(h)
+}
+
+// byHand has the host installed without a package.
+func (st *site) byHand(h *host) {
+	st.t.Helper()
+	program, err := os.ReadFile(filepath.Join(*flagBin, "muster"))
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	h.file("root/program", string(program))
+	token, err := os.ReadFile(filepath.Join(st.dir, "profile.token"))
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	h.file("root/token", string(token))
+	machine, err := os.ReadFile(filepath.Join(st.dir, "machine.token"))
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	h.file("root/env", fmt.Sprintf("export RS_ENDPOINT=%s RS_UUID=%s RS_TOKEN=%s\n", st.url, st.uuid, strings.TrimSpace(string(machine))))
+	h.sh("chmod 755 /root/program")
+	if out, err := h.try(". /root/env; RS_ENDPOINT=https://127.0.0.1:1 /root/program install --profile k3s --profile-token /root/token"); err == nil || !strings.Contains(out, "connection refused") {
+		st.t.Errorf("installed without an endpoint: %v\n%s", err, out)
+	}
+	h.nothing()
+	install := ". /root/env; /root/program install --profile k3s --profile-token - </root/token"
+	if out := h.sh(install); !strings.Contains(out, "pinned the certificate") || !strings.Contains(out, "wrote /etc/systemd/system/muster.service") {
+		st.t.Errorf("install said:\n%s", out)
+	}
+	h.well()
+	h.holding()
+	if out := h.sh(install); strings.Contains(out, "wrote") {
+		st.t.Errorf("the second time it said:\n%s", out)
+	}
+	h.sh("muster restart; muster stop")
+	if got, _ := h.try("systemctl is-active muster"); got != "inactive\n" {
+		st.t.Errorf("stopped, the unit is %q", got)
+	}
+	h.sh("muster start")
+	h.well()
+	h.sh("/root/program uninstall --purge; rm /root/program /root/token /root/env")
+	h.nothing()
 }

@@ -86,7 +86,7 @@ func (h *host) try(script string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "nsenter", "--target", strconv.Itoa(h.init), "--mount", "--uts", "--ipc", "--pid", "--cgroup",
-		"env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "sh", "-ec", script)
+		"env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "sh", "-ec", script)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

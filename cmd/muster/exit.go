@@ -10,6 +10,7 @@ import (
 	"muster/config"
 	"muster/coordinator"
 	"muster/election"
+	"muster/install"
 	"muster/internal/redact"
 	"muster/profile"
 	"muster/steps"
@@ -51,6 +52,7 @@ var codes = []struct {
 	{coordinator.ErrExpired, exitTimedOut},
 	{errUsage, exitUsage},
 	{config.ErrInvalid, exitUsage},
+	{install.ErrInvalid, exitUsage},
 	{steps.ErrInvalid, exitUsage},
 	{agent.ErrUsage, exitUsage},
 	{election.ErrNoSlot, exitUsage},

@@ -19,6 +19,7 @@ import (
 
 	"muster/agent"
 	"muster/config"
+	"muster/install"
 	"muster/internal/metrics"
 	"muster/profile"
 	"muster/profile/drp"
@@ -71,7 +72,7 @@ func newRoot(a *app) *cobra.Command {
 		if a.format != "" && a.format != "table" && a.format != "json" {
 			return fmt.Errorf("%w: -o: expected table or json, found %q", errUsage, a.format)
 		}
-		if slices.Contains([]string{"version", "help", "completion", cobra.ShellCompRequestCmd}, topmost(cmd).Name()) {
+		if slices.Contains([]string{"version", "help", "completion", "uninstall", "start", "stop", "restart", cobra.ShellCompRequestCmd}, topmost(cmd).Name()) {
 			return nil // these work whatever the configuration is
 		}
 		if *file == "" {
@@ -99,6 +100,10 @@ func newRoot(a *app) *cobra.Command {
 		newAgent(a), newSeed(a), newRound(a), newStatus(a), newMembers(a), newLeaders(a), newFacts(a),
 		newTransfer(a), newEvict(a), newAllow(a), newForget(a), newReplace(a), newPause(a), newResume(a), newScale(a), newHistory(a),
 		newWait(a), newArrive(a), newEscape(a), newStep(a), newReport(a), newRun(a), newLead(a), newResign(a), newGet(a), newSet(a), newAdd(a), newUnset(a), newVersion(a),
+		newInstall(a), newUninstall(a),
+		newService("start", "Start the agent's service", install.Service.Start),
+		newService("stop", "Stop the agent's service; sticky slots are kept", install.Service.Stop),
+		newService("restart", "Restart the agent's service; sticky slots are kept", install.Service.Restart),
 	)
 	root.InitDefaultCompletionCmd()
 	usageErrors(root)

@@ -18,7 +18,7 @@ type arrow struct {
 
 // arrows has every package of the module. The first match counts.
 var arrows = []arrow{
-	{"cmd/muster", []string{"agent", "config", "coordinator", "election", "facts", "guard", "install", "profile", "profile/drp", "steps"},
+	{"cmd/muster", []string{"agent", "config", "coordinator", "election", "facts", "guard", "install", "packaging", "profile", "profile/drp", "steps"},
 		"muster goes on every host: what only developers need stays in muster-lab"},
 	{"cmd/muster-lab", []string{"config", "endpoint/...", "lab/...", "profile", "profile/drp"},
 		"muster-lab runs real muster processes, so it never needs their insides"},

@@ -71,3 +71,17 @@ func TestConfigsThatMakeNoSenseAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestTheFingerprintIsThatOfTheCertificateShown(t *testing.T) {
+	r := serve(t, "")
+	shown, trusted, err := drp.Fingerprint(t.Context(), r.URL())
+	if err != nil || trusted || !strings.EqualFold(strings.ReplaceAll(shown, ":", ""), r.Fingerprint()) {
+		t.Errorf("got %s, trusted %v, %v, want %s", shown, trusted, err, r.Fingerprint())
+	}
+	if _, _, err := drp.Fingerprint(t.Context(), "https://127.0.0.1:1"); !errors.Is(err, profile.ErrUnavailable) {
+		t.Errorf("of nobody: %v", err)
+	}
+	if _, _, err := drp.Fingerprint(t.Context(), "http://127.0.0.1:1"); err == nil || errors.Is(err, profile.ErrUnavailable) {
+		t.Errorf("of no TLS: %v", err)
+	}
+}

@@ -1,0 +1,228 @@
+package install_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"muster/install"
+)
+
+var errBroken = errors.New("broken by the test")
+
+// manager is a service manager whose steps can fail.
+type manager struct {
+	root    string
+	fails   string
+	running bool
+	did     []string
+}
+
+func (m *manager) step(name string) error {
+	m.did = append(m.did, name)
+	if m.fails == name {
+		return errBroken
+	}
+	return nil
+}
+
+// service implements install.Service, with one unit text.
+type service struct {
+	*manager
+	text string
+}
+
+func (s service) path() string { return filepath.Join(s.root, "etc/systemd/system/muster.service") }
+
+func (s service) Install() error {
+	if err := os.MkdirAll(filepath.Dir(s.path()), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.path(), []byte(s.text), 0o644); err != nil {
+		return err
+	}
+	return s.step("install")
+}
+
+func (s service) Uninstall() error { return errors.Join(os.Remove(s.path()), s.step("uninstall")) }
+
+func (s service) Start() error {
+	err := s.step("start")
+	s.running = err == nil
+	return err
+}
+
+func (s service) Stop() error {
+	s.running = false
+	return s.step("stop")
+}
+
+func (s service) Restart() error         { return s.step("restart") }
+func (s service) Running() (bool, error) { return s.running, nil }
+
+func newHost(t *testing.T) (*install.Host, *manager) {
+	root := t.TempDir()
+	m := &manager{root: root}
+	return &install.Host{
+		Root:    root,
+		Service: func(unit string) (install.Service, error) { return service{m, unit}, nil },
+		Users:   func(context.Context, string) (int, int, error) { return os.Getuid(), os.Getgid(), m.step("users") },
+	}, m
+}
+
+func content() install.Content {
+	return install.Content{
+		Program: []byte("program"), Settings: []byte("profile: k3s\n"), CA: []byte("certificate"), Unit: "unit 1", Sysusers: "u muster",
+		Tokens: map[string][]byte{"profile.token": []byte("one"), "machine.token": []byte("two")},
+	}
+}
+
+// files lists what is below a folder: mode and content of each.
+func files(t *testing.T, root string) map[string]string {
+	t.Helper()
+	list := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		text := ""
+		if !e.IsDir() {
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			text = " " + string(raw)
+		}
+		list[strings.TrimPrefix(path, root)] = info.Mode().String() + text
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestAHostIsGivenEverythingWithItsMode(t *testing.T) {
+	h, m := newHost(t)
+	if _, err := h.Install(t.Context(), content()); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"/etc": "drwxr-xr-x", "/etc/muster": "drwxr-xr-x", "/etc/sysusers.d": "drwxr-xr-x", "/etc/systemd": "drwxr-xr-x", "/etc/systemd/system": "drwxr-xr-x",
+		"/etc/muster/muster.yaml": "-rw-r--r-- profile: k3s\n", "/etc/muster/ca.pem": "-rw-r--r-- certificate", "/etc/sysusers.d/muster.conf": "-rw-r--r-- u muster",
+		"/etc/systemd/system/muster.service": "-rw-r--r-- unit 1",
+		"/usr":                               "drwxr-xr-x", "/usr/local": "drwxr-xr-x", "/usr/local/bin": "drwxr-xr-x", "/usr/local/bin/muster": "-rwxr-xr-x program",
+		"/var": "drwxr-xr-x", "/var/lib": "drwxr-xr-x", "/var/lib/muster": "drwx------", "/var/lib/muster/credentials": "drwx------",
+		"/var/lib/muster/credentials/profile.token": "-rw------- one", "/var/lib/muster/credentials/machine.token": "-rw------- two",
+	}
+	if diff := cmp.Diff(want, files(t, h.Root)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"users", "install", "start"}, m.did); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheSameAgainChangesNothing(t *testing.T) {
+	h, m := newHost(t)
+	if _, err := h.Install(t.Context(), content()); err != nil {
+		t.Fatal(err)
+	}
+	m.did = nil
+	changed, err := h.Install(t.Context(), content())
+	if err != nil || len(changed) > 0 || len(m.did) != 1 {
+		t.Errorf("changed %v, did %v, error %v", changed, m.did, err)
+	}
+	other := content()
+	other.Unit, other.Tokens = "unit 2", nil
+	changed, err = h.Install(t.Context(), other)
+	if diff := cmp.Diff([]string{"/etc/systemd/system/muster.service"}, changed); diff != "" || err != nil || m.did[len(m.did)-1] != "restart" {
+		t.Errorf("error %v, did %v, changed (-want +got):\n%s", err, m.did, diff)
+	}
+}
+
+func TestAnInstallationThatFailsLeavesWhatWasThere(t *testing.T) {
+	for _, fails := range []string{"users", "install", "start"} {
+		t.Run(fails, func(t *testing.T) {
+			h, m := newHost(t)
+			m.fails = fails
+			if _, err := h.Install(t.Context(), content()); !errors.Is(err, errBroken) {
+				t.Fatalf("error %v", err)
+			}
+			left := files(t, h.Root)
+			for _, made := range []string{"/etc", "/etc/systemd", "/etc/systemd/system"} { // by the manager of this test
+				delete(left, made)
+			}
+			if len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			m.fails = ""
+			if _, err := h.Install(t.Context(), content()); err != nil {
+				t.Fatalf("once it is mended: %v", err)
+			}
+			before := files(t, h.Root)
+			m.fails = map[string]string{"users": "users", "install": "install", "start": "restart"}[fails]
+			if _, err := h.Install(t.Context(), install.Content{Program: []byte("newer"), Settings: []byte("profile: other\n"), Unit: "unit 2", Sysusers: "u muster"}); !errors.Is(err, errBroken) {
+				t.Fatalf("error %v", err)
+			}
+			m.fails = ""
+			if diff := cmp.Diff(before, files(t, h.Root)); diff != "" {
+				t.Errorf("after an upgrade that failed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAPackagedUnitIsNotFought(t *testing.T) {
+	h, m := newHost(t)
+	unit := filepath.Join(h.Root, "usr/lib/systemd/system/muster.service")
+	if err := os.MkdirAll(filepath.Dir(unit), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(unit, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.Install(t.Context(), content())
+	if !errors.Is(err, install.ErrInvalid) || !strings.Contains(err.Error(), "the package of this host") {
+		t.Errorf("error %v", err)
+	}
+	if err := h.Uninstall(t.Context(), true); !errors.Is(err, install.ErrInvalid) || len(m.did) > 0 {
+		t.Errorf("error %v, did %v", err, m.did)
+	}
+}
+
+func TestUninstallUndoesAndPurgeLeavesNothing(t *testing.T) {
+	h, _ := newHost(t)
+	if _, err := h.Install(t.Context(), content()); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Uninstall(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	for path, kept := range map[string]bool{
+		"/usr/local/bin/muster": false, "/etc/systemd/system/muster.service": false, "/etc/sysusers.d/muster.conf": false,
+		"/etc/muster/muster.yaml": true, "/var/lib/muster/credentials/profile.token": true,
+	} {
+		if _, err := os.Stat(h.Root + path); (err == nil) != kept {
+			t.Errorf("%s is kept: %v, want %v", path, err == nil, kept)
+		}
+	}
+	if err := h.Uninstall(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	for path := range files(t, h.Root) {
+		if strings.Contains(path, "muster") {
+			t.Errorf("%s is left", path)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package install
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kardianos/service"
+)
+
+// Service is the agent as the host's service manager has it.
+type Service interface {
+	Install() error // registers it, to be started with the host
+	Uninstall() error
+	Start() error
+	Stop() error
+	Restart() error
+	Running() (bool, error)
+}
+
+// systemd is what kardianos/service makes of a unit.
+type systemd struct{ service.Service }
+
+// idle is what kardianos/service would run if the agent were started by it.
+type idle struct{}
+
+func (idle) Start(service.Service) error { return nil }
+func (idle) Stop(service.Service) error  { return nil }
+
+// Systemd returns the service with this unit text. ErrInvalid: this host is not
+// run by systemd.
+func Systemd(unit string) (Service, error) {
+	if platform := service.Platform(); platform != "linux-systemd" {
+		return nil, fmt.Errorf("%w: expected a host that runs systemd, found %s: start `muster agent` by the means of this host", ErrInvalid, platform)
+	}
+	s, err := service.New(idle{}, &service.Config{Name: name, Option: service.KeyValue{"SystemdScript": unit}})
+	if err != nil {
+		return nil, fmt.Errorf("service manager: %w", err)
+	}
+	return systemd{s}, nil
+}
+
+// Running implements Service.
+func (s systemd) Running() (bool, error) {
+	status, err := s.Status()
+	if errors.Is(err, service.ErrNotInstalled) {
+		return false, nil
+	}
+	return status == service.StatusRunning, err
+}
