@@ -15,6 +15,7 @@ import (
 	"muster/config"
 	"muster/coordinator"
 	"muster/election"
+	"muster/install"
 	"muster/profile"
 	"muster/profile/memory"
 	"muster/steps"
@@ -23,7 +24,7 @@ import (
 func TestExitCodesAreNeverRenumbered(t *testing.T) {
 	want := map[int][]error{
 		2: {
-			errUsage, config.ErrInvalid, steps.ErrInvalid, agent.ErrUsage, election.ErrNoSlot, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
+			errUsage, config.ErrInvalid, install.ErrInvalid, steps.ErrInvalid, agent.ErrUsage, election.ErrNoSlot, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
 			profile.ErrTwin, profile.ErrForgotten, profile.ErrNotSeeded, profile.ErrMalformed, profile.ErrNotFound, profile.ErrInvalid, profile.ErrNoSuch, profile.ErrCriteria,
 		},
 		3:  {coordinator.ErrTimeout, coordinator.ErrExpired, context.DeadlineExceeded},
@@ -95,7 +96,7 @@ func (f *faulty) Read(ctx context.Context) (*profile.Document, error) {
 func TestAnErrorHasTheSameExitCodeThroughTheSocket(t *testing.T) {
 	store := &faulty{}
 	client := serveAgent(t, store)
-	local := []error{errUsage, errSlotLost, config.ErrInvalid, steps.ErrInvalid} // of the command itself, never of an agent
+	local := []error{errUsage, errSlotLost, config.ErrInvalid, install.ErrInvalid, steps.ErrInvalid} // of the command itself, never of an agent
 	for _, first := range codes {
 		for _, second := range codes {
 			if slices.Contains(local, first.err) || slices.Contains(local, second.err) {
