@@ -42,6 +42,8 @@ type Config struct {
 	// Steps are those of this host, in order, which RunStep runs; nil for none.
 	Steps   []steps.Step
 	RunStep RunStep
+	// AllowWorkflows are those that the profile may have this host start.
+	AllowWorkflows []string
 	// OnDemand competes for nothing that no command asks for.
 	OnDemand bool
 	Logger   hclog.Logger

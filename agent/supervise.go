@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -38,7 +39,7 @@ func (a *Agent) checkSteps(d *profile.Document) error {
 // runSteps runs the steps of this host in every round, one after the other: each
 // once the one before is done, or is not for this member. It returns ctx's cause.
 func (a *Agent) runSteps(ctx context.Context) error {
-	if a.cfg.RunStep == nil || len(a.cfg.Steps) == 0 {
+	if a.cfg.RunStep == nil {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
@@ -55,17 +56,27 @@ func (a *Agent) runSteps(ctx context.Context) error {
 			continue
 		}
 		last = round
-		if err := a.runRound(ctx, round); err != nil {
+		if err := a.runRound(ctx, d, round); err != nil {
 			return err
 		}
 	}
 }
 
-// runRound runs the steps of one round. Its error is ctx's cause.
-func (a *Agent) runRound(ctx context.Context, round profile.Round) error {
-	for _, s := range a.cfg.Steps {
+// runRound runs the steps of one round: what the profile d names, and those of this
+// host. Its error is ctx's cause.
+func (a *Agent) runRound(ctx context.Context, d *profile.Document, round profile.Round) error {
+	named, err := planted(d)
+	if err != nil {
+		a.log.Named("steps").Error("no step runs in this round", "round", round.N, "err", err)
+		return nil
+	}
+	for i, s := range slices.Concat(named, a.cfg.Steps) {
 		log := a.log.Named("steps").With("step", s.Name, "round", round.N)
-		done, err := a.runStep(ctx, log, s, round)
+		run := a.runStep
+		if i < len(named) && a.refusal(s.Workflow) != "" {
+			run = a.refuse
+		}
+		done, err := run(ctx, log, s, round)
 		if err != nil || !done {
 			return err
 		}

@@ -40,6 +40,7 @@ type Config struct {
 	StateDir         string
 	Socket           string
 	StepsDir         string // files of the steps that the agent runs
+	AllowWorkflows   string // those that the profile may name, separated by commas
 	LogLevel         string // trace, debug, info, warn or error
 
 	origins map[string]string
@@ -67,6 +68,7 @@ var fields = []field{
 	{key: "state_dir", env: []string{"MUSTER_STATE_DIR"}, text: func(c *Config) *string { return &c.StateDir }},
 	{key: "socket", env: []string{"MUSTER_SOCKET"}, text: func(c *Config) *string { return &c.Socket }},
 	{key: "steps_dir", env: []string{"MUSTER_STEPS_DIR"}, text: func(c *Config) *string { return &c.StepsDir }},
+	{key: "allow_workflows", env: []string{"MUSTER_ALLOW_WORKFLOWS"}, text: func(c *Config) *string { return &c.AllowWorkflows }},
 	{key: "log_level", env: []string{"MUSTER_LOG_LEVEL"}, text: func(c *Config) *string { return &c.LogLevel }},
 }
 
@@ -120,10 +122,18 @@ func Load(file string, getenv func(string) string, flags map[string]string) (Con
 	if !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, c.LogLevel) {
 		faults = append(faults, fmt.Errorf("log_level (%s): expected trace, debug, info, warn or error, found %q", c.Origin("log_level"), c.LogLevel))
 	}
+	if strings.ContainsAny(c.AllowWorkflows, "*?[]") {
+		faults = append(faults, fmt.Errorf("allow_workflows (%s): expected names, separated by commas, found %q: there are no patterns", c.Origin("allow_workflows"), c.AllowWorkflows))
+	}
 	if err := errors.Join(faults...); err != nil {
 		return c, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return c, nil
+}
+
+// Workflows returns the names in AllowWorkflows.
+func (c Config) Workflows() []string {
+	return strings.FieldsFunc(c.AllowWorkflows, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 // Origin says where the value of key came from.

@@ -39,6 +39,22 @@ func TestLaterSourcesWinAndOriginsAreKnown(t *testing.T) {
 	}
 }
 
+func TestWorkflowsAreAllowedByNameAndNotByPattern(t *testing.T) {
+	load := func(text string) ([]string, error) {
+		c, err := config.Load(write(t, text), func(string) string { return "" }, nil)
+		return c.Workflows(), err
+	}
+	if got, err := load("allow_workflows: k3s-server, k3s-agent\n"); err != nil || strings.Join(got, "|") != "k3s-server|k3s-agent" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := load("endpoint: x\n"); err != nil || len(got) != 0 {
+		t.Errorf("by default: got %q, %v, want none", got, err)
+	}
+	if _, err := load("allow_workflows: 'k3s-*'\n"); !errors.Is(err, config.ErrInvalid) {
+		t.Errorf("a pattern: got %v, want ErrInvalid", err)
+	}
+}
+
 func TestAFingerprintOfDigitsStaysText(t *testing.T) {
 	digits := strings.Repeat("12345678", 8)
 	for _, text := range []string{digits, "1e5", "0x10"} {

@@ -142,6 +142,15 @@ func (d *Document) RoleOptions(role string) (RoleOptions, error) {
 	return roles[role], err
 }
 
+// Workflows returns what the members of roles start on themselves, by role; none
+// if that is not said.
+func (d *Document) Workflows() (map[string]string, error) {
+	if _, said := d.Params[ParamWorkflows]; !said {
+		return nil, nil
+	}
+	return decode[map[string]string](d, ParamWorkflows, "{ROLE: workflow}")
+}
+
 func decode[T any](d *Document, param, want string) (T, error) {
 	var v T
 	raw, ok := d.Params[param]

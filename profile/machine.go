@@ -24,6 +24,9 @@ type Machine struct {
 	Version  string // ETag, or ""
 }
 
+// Idle reports whether the machine has no workflow, or is done with the one it has.
+func (m Machine) Idle() bool { return m.Workflow == "" || m.Complete }
+
 // MachineStore reads and marks one's own DRP machine, with the machine's own
 // token. Errors and concurrency are as those of Store.
 type MachineStore interface {

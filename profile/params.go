@@ -37,7 +37,7 @@ const Leader = "leader"
 func HotParams() []string {
 	return []string{
 		ParamRound, ParamRoles, ParamSlots, ParamLeaderCount, ParamLeaders,
-		ParamBarriers, ParamSteps, ParamPaused, ParamEscape, ParamProfile, ParamFormat,
+		ParamBarriers, ParamSteps, ParamWorkflows, ParamPaused, ParamEscape, ParamProfile, ParamFormat,
 	}
 }
 

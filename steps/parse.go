@@ -18,13 +18,14 @@ import (
 
 // keys is what a file holds: flags of `muster run`, and its command.
 type keys struct {
-	Name    string   `yaml:"name"`
-	After   []string `yaml:"after"`
-	Role    string   `yaml:"role"`
-	Timeout string   `yaml:"timeout"`
-	Limit   string   `yaml:"limit"`
-	User    string   `yaml:"user"`
-	Command []string `yaml:"command"`
+	Name     string   `yaml:"name"`
+	After    []string `yaml:"after"`
+	Role     string   `yaml:"role"`
+	Timeout  string   `yaml:"timeout"`
+	Limit    string   `yaml:"limit"`
+	User     string   `yaml:"user"`
+	Command  []string `yaml:"command"`
+	Workflow string   `yaml:"workflow"`
 }
 
 // Any is the role of a step that is for everybody.
@@ -41,7 +42,7 @@ func parse(file string, raw []byte) (Step, error) {
 	if err := decoder.Decode(&keys{}); !errors.Is(err, io.EOF) {
 		return Step{Name: k.Name}, fmt.Errorf("%s: expected one step, found more than one document: each step has a file of its own", file)
 	}
-	s := Step{Name: k.Name, After: k.After, Role: k.Role, User: k.User, Command: k.Command, RoleAt: at(file, raw, "role")}
+	s := Step{Name: k.Name, After: k.After, Role: k.Role, User: k.User, Command: k.Command, Workflow: k.Workflow, RoleAt: at(file, raw, "role")}
 	if s.Role == Any {
 		s.Role = ""
 	}
@@ -56,6 +57,9 @@ func (s *Step) check(file string, raw []byte, k keys) error {
 	}
 	if !ValidName(k.Name) {
 		fault("name", "expected up to 64 letters, digits, dots, dashes and underscores, found %q", k.Name)
+	}
+	if strings.HasPrefix(k.Name, Planted) {
+		fault("name", "expected one that does not begin with %s, as those of workflows that the profile names do, found %q", Planted, k.Name)
 	}
 	if k.Role != "" && !name.MatchString(k.Role) {
 		fault("role", "expected leader, worker, any or another role of the cluster, found %q", k.Role)
@@ -81,8 +85,13 @@ func (s *Step) check(file string, raw []byte, k keys) error {
 			fault("user", "%v", err)
 		}
 	}
-	if len(k.Command) == 0 || k.Command[0] == "" {
-		fault("command", "expected the words of a command, such as [systemctl, start, k3s]")
+	switch {
+	case k.Workflow != "" && len(k.Command) > 0:
+		fault("workflow", "expected a command or a workflow, found both")
+	case k.Workflow != "" && k.User != "":
+		fault("user", "expected none with a workflow, found %q", k.User)
+	case k.Workflow == "" && (len(k.Command) == 0 || k.Command[0] == ""):
+		fault("command", "expected the words of a command, such as [systemctl, start, k3s], or a workflow")
 	}
 	return errors.Join(faults...)
 }

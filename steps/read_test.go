@@ -55,27 +55,30 @@ func TestStepsAreReadInTheOrderOfTheirFiles(t *testing.T) {
 func TestABadFileIsRefusedWithItsLineAndWhatWasExpected(t *testing.T) {
 	const good = "name: one\nafter: [complete]\n"
 	for name, row := range map[string]struct{ text, want string }{
-		"unknown key":      {good + "comand: [true]\n", `a.yaml:3: unknown key "comand"; known are name, after,`},
-		"a key twice":      {good + "command: [true]\nname: two\n", `a.yaml:4: key "name" is there twice`},
-		"no name":          {"after: [complete]\ncommand: [true]\n", "a.yaml: name: expected up to 64 letters"},
-		"bad name":         {"after: [complete]\nname: ../x\ncommand: [true]\n", `a.yaml:2: name: expected up to 64 letters, digits, dots, dashes and underscores, found "../x"`},
-		"unknown gate":     {"name: one\nafter:\n- complete\n- leaders\ncommand: [true]\n", `a.yaml:4: after: coordinator: usage: gate: expected complete, complete:BARRIER`},
-		"no gate, no role": {"name: one\ncommand: [true]\n", "a.yaml: after: expected a list of gates, such as [complete], or a role"},
-		"for all, no gate": {"name: one\nrole: any\ncommand: [true]\n", "a.yaml: after: expected a list of gates"},
-		"a gate as text":   {"name: one\nafter: complete\ncommand: [true]\n", "a.yaml:2: expected a list, such as [one, two], found `complete` text"},
-		"bad role":         {good + "role: the boss\ncommand: [true]\n", `a.yaml:3: role: expected leader, worker, any or another role of the cluster, found "the boss"`},
-		"bad time-out":     {good + "timeout: 5\ncommand: [true]\n", `a.yaml:3: timeout: expected a duration above 0, such as 30m, found "5"`},
-		"negative limit":   {good + "limit: -5s\ncommand: [true]\n", `a.yaml:3: limit: expected a duration above 0, such as 30m, found "-5s"`},
-		"no such user":     {good + "user: nobody-of-that-name\ncommand: [true]\n", `a.yaml:3: user: expected a user of this host, found "nobody-of-that-name"`},
-		"no command":       {good, "a.yaml: command: expected the words of a command"},
-		"empty command":    {good + "command: []\n", "a.yaml:3: command: expected the words of a command"},
-		"half a line":      {good + "command: [true]\nrole: lea", "a.yaml:4: expected a newline at the end: the file may be half-written"},
-		"half a list":      {good + "command: [true,\n", "a.yaml:"},
-		"empty":            {"", "a.yaml: expected a step, found an empty file"},
-		"only comments":    {"# later\n", "a.yaml: expected a step, found nothing but comments"},
-		"two documents":    {good + "command: [true]\n---\nname: two\n", "a.yaml: expected one step, found more than one document"},
-		"a list":           {"- name: one\n", "a.yaml:1: expected `key: value` lines, found a list"},
-		"too long":         {good + "command: [" + strings.Repeat("x", 64<<10) + "]\n", "a.yaml: expected at most 65536 bytes"},
+		"unknown key":          {good + "comand: [true]\n", `a.yaml:3: unknown key "comand"; known are name, after,`},
+		"a key twice":          {good + "command: [true]\nname: two\n", `a.yaml:4: key "name" is there twice`},
+		"no name":              {"after: [complete]\ncommand: [true]\n", "a.yaml: name: expected up to 64 letters"},
+		"bad name":             {"after: [complete]\nname: ../x\ncommand: [true]\n", `a.yaml:2: name: expected up to 64 letters, digits, dots, dashes and underscores, found "../x"`},
+		"unknown gate":         {"name: one\nafter:\n- complete\n- leaders\ncommand: [true]\n", `a.yaml:4: after: coordinator: usage: gate: expected complete, complete:BARRIER`},
+		"no gate, no role":     {"name: one\ncommand: [true]\n", "a.yaml: after: expected a list of gates, such as [complete], or a role"},
+		"for all, no gate":     {"name: one\nrole: any\ncommand: [true]\n", "a.yaml: after: expected a list of gates"},
+		"a gate as text":       {"name: one\nafter: complete\ncommand: [true]\n", "a.yaml:2: expected a list, such as [one, two], found `complete` text"},
+		"bad role":             {good + "role: the boss\ncommand: [true]\n", `a.yaml:3: role: expected leader, worker, any or another role of the cluster, found "the boss"`},
+		"bad time-out":         {good + "timeout: 5\ncommand: [true]\n", `a.yaml:3: timeout: expected a duration above 0, such as 30m, found "5"`},
+		"negative limit":       {good + "limit: -5s\ncommand: [true]\n", `a.yaml:3: limit: expected a duration above 0, such as 30m, found "-5s"`},
+		"no such user":         {good + "user: nobody-of-that-name\ncommand: [true]\n", `a.yaml:3: user: expected a user of this host, found "nobody-of-that-name"`},
+		"no command":           {good, "a.yaml: command: expected the words of a command"},
+		"both":                 {good + "command: [true]\nworkflow: w\n", "a.yaml:4: workflow: expected a command or a workflow, found both"},
+		"a user of a workflow": {good + "workflow: w\nuser: root\n", `a.yaml:4: user: expected none with a workflow, found "root"`},
+		"a name of others":     {"name: workflow-leader\nrole: leader\nworkflow: w\n", "a.yaml:1: name: expected one that does not begin with workflow-"},
+		"empty command":        {good + "command: []\n", "a.yaml:3: command: expected the words of a command"},
+		"half a line":          {good + "command: [true]\nrole: lea", "a.yaml:4: expected a newline at the end: the file may be half-written"},
+		"half a list":          {good + "command: [true,\n", "a.yaml:"},
+		"empty":                {"", "a.yaml: expected a step, found an empty file"},
+		"only comments":        {"# later\n", "a.yaml: expected a step, found nothing but comments"},
+		"two documents":        {good + "command: [true]\n---\nname: two\n", "a.yaml: expected one step, found more than one document"},
+		"a list":               {"- name: one\n", "a.yaml:1: expected `key: value` lines, found a list"},
+		"too long":             {good + "command: [" + strings.Repeat("x", 64<<10) + "]\n", "a.yaml: expected at most 65536 bytes"},
 	} {
 		dir := files(t, map[string]string{"a.yaml": row.text})
 		got, err := steps.Read(dir)
@@ -120,5 +123,22 @@ func TestWhatOthersCanWriteOrNobodyCanReadIsRefused(t *testing.T) {
 		if got, err := steps.Read(dir); !errors.Is(err, steps.ErrInvalid) || got != nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: got %v and %v, want ErrInvalid with %q", name, got, err, row.want)
 		}
+	}
+}
+
+// Every file of a step in the documents is one.
+func TestTheDocumentedStepsAreRead(t *testing.T) {
+	text, err := os.ReadFile("../docs/steps.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, block := range strings.Split(string(text), "```yaml\n# /etc/muster/steps.d/")[1:] {
+		name, rest, _ := strings.Cut(block, "\n")
+		documented[name], _, _ = strings.Cut(rest, "```")
+	}
+	got, err := steps.Read(files(t, documented))
+	if err != nil || len(got) != 2 || got[0].Name != "server" || got[1].Workflow != "k3s-agent" {
+		t.Errorf("got %+v and %v, want steps server and agent", got, err)
 	}
 }

@@ -20,11 +20,16 @@ type Step struct {
 	Limit   time.Duration // of the command; 0 is none
 	User    string        // that the command runs as; "" is the agent's
 	Command []string
+	// Workflow is to be started on this machine in the place of a command.
+	Workflow string
 	// RoleAt is the place of the role, FILE:LINE, for messages.
 	RoleAt string
 }
 
 var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// Planted is how the names of steps begin that the profile plants; the role follows.
+const Planted = "workflow-"
 
 // ValidName reports whether a step may have this name: up to 64 letters, digits,
 // dots, dashes and underscores.
@@ -47,6 +52,9 @@ func (s Step) Args() []string {
 	}
 	if s.User != "" {
 		args = append(args, "--user="+s.User)
+	}
+	if s.Workflow != "" {
+		return append(args, "--workflow="+s.Workflow)
 	}
 	return append(append(args, "--"), s.Command...)
 }

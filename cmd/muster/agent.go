@@ -47,6 +47,7 @@ func newAgent(a *app) *cobra.Command {
 			if cfg.Steps, err = a.readSteps(); err != nil {
 				return err
 			}
+			cfg.AllowWorkflows = a.cfg.Workflows()
 			runner := &stepRunner{settings: a.settings, stderr: a.stderr, outputs: map[*os.File]bool{}}
 			defer runner.close()
 			cfg.RunStep = runner.run

@@ -47,6 +47,11 @@ func (a *app) readSteps() ([]steps.Step, error) {
 	if len(all) > 0 && a.cfg.Socket == "" {
 		return nil, fmt.Errorf("%w: socket (%s): expected a path, found none: steps need it", config.ErrInvalid, a.cfg.Origin("socket"))
 	}
+	for _, s := range all {
+		if s.Workflow != "" && !a.hasMachineToken() {
+			return nil, fmt.Errorf("%w: machine_token_file (%s): expected a token, by which step %s starts its workflow, found none in %s", config.ErrInvalid, a.cfg.Origin("machine_token_file"), s.Name, a.cfg.MachineTokenFile)
+		}
+	}
 	return all, nil
 }
 

@@ -129,6 +129,7 @@ var flagUsage = map[string]string{
 	"machine_token_file": "file that holds the machine token",
 	"state_dir":          "directory in which the member keeps its identity",
 	"socket":             "path of the agent's local socket",
+	"allow_workflows":    "workflows that the profile may have this host start, separated by commas",
 	"steps_dir":          "directory of the steps that the agent runs (default " + config.DefaultStepsDir + ")",
 	"log_level":          "trace, debug, info, warn or error",
 }
@@ -296,12 +297,18 @@ func (a *app) agentConfig() (agent.Config, error) {
 		Store:    client.Profile(a.cfg.Profile, drp.TokenFile(a.cfg.ProfileTokenFile)),
 		StateDir: a.cfg.StateDir, Socket: a.cfg.Socket, Version: buildVersion(), Logger: a.logger(), Metrics: &a.metrics,
 	}
-	_, err = os.Stat(a.cfg.MachineTokenFile)
-	if err == nil || a.cfg.Origin("machine_token_file") != "default" {
+	if a.hasMachineToken() {
 		machine := client.Machine(a.cfg.UUID, drp.TokenFile(a.cfg.MachineTokenFile))
 		cfg.Machine, cfg.Tokens, cfg.MachineToken = machine, machine, a.cfg.MachineTokenFile
 	}
 	return cfg, nil
+}
+
+// hasMachineToken reports whether this host has a token of its machine, or is to
+// have one.
+func (a *app) hasMachineToken() bool {
+	_, err := os.Stat(a.cfg.MachineTokenFile)
+	return err == nil || a.cfg.Origin("machine_token_file") != "default"
 }
 
 // buildVersion is the version that the linker set, else what the build

@@ -14,6 +14,7 @@ import (
 	"muster/agent"
 	"muster/coordinator"
 	"muster/profile"
+	"muster/profile/drp"
 )
 
 // step is a gated command of this host.
@@ -22,6 +23,8 @@ type step struct {
 	barriers []string            // to wait at, one after the other
 	passage  coordinator.Passage // what has to be open then
 	timeout  time.Duration       // of the waiting
+	workflow string              // to start on this machine, in the place of the command
+	machine  *drp.Machine        // where there is a workflow
 	retry    bool                // run it though it may have run already
 	command
 }
@@ -32,7 +35,7 @@ func newRun(a *app) *cobra.Command {
 	var user string
 	late := &limit{stderr: a.stderr}
 	cmd := &cobra.Command{
-		Use:   "run --after GATE... [--role ROLE] -- COMMAND [ARG...]",
+		Use:   "run --after GATE... [--role ROLE] -- COMMAND [ARG...]\n  muster run --after GATE... [--role ROLE] --workflow WORKFLOW",
 		Short: "Run a command on this host once gates open, at most once a round",
 		Long: "Blocks until the gates are open, runs COMMAND and returns its exit code. Gates are\n" +
 			"  complete[:BARRIER]   the round, or a barrier in it, is complete (or partial, as it allows)\n" +
@@ -44,9 +47,14 @@ func newRun(a *app) *cobra.Command {
 			"with slots it runs as under `muster lead`: it is dead before anybody else has the slot (exit 9).\n\n" +
 			"A command never runs twice in a round: if it has run, its exit code is returned again; if it may have run,\n" +
 			"that is an error, until --retry says that somebody has looked. The result is recorded in the profile.",
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			switch {
+			case (s.workflow == "") == (len(args) == 0):
+				return fmt.Errorf("%w: expected -- and a command, or --workflow; see `muster run --help`", errUsage)
+			case s.workflow != "" && user != "":
+				return fmt.Errorf("%w: --user: a workflow has none", errUsage)
+			case s.workflow != "" && a.inJob():
+				return fmt.Errorf("%w: a workflow is started once that of this machine is complete, and this is a job of it: run it from a service or a shell of the host", coordinator.ErrSelfWait)
 			case len(after) == 0 && s.passage.Role == "":
 				return fmt.Errorf("%w: --after: name the gate to wait for, such as complete, or a --role", errUsage)
 			case s.timeout < 0:
@@ -59,7 +67,14 @@ func newRun(a *app) *cobra.Command {
 			if err := s.gates(after); err != nil {
 				return err
 			}
-			if s.command, err = newCommand(args, user, late); err != nil {
+			if s.workflow != "" {
+				args = []string{"workflow", s.workflow}
+				s.command.limit = late
+				s.machine, err = a.ownMachine()
+			} else {
+				s.command, err = newCommand(args, user, late)
+			}
+			if err != nil {
 				return err
 			}
 			if s.name == "" {
@@ -76,6 +91,7 @@ func newRun(a *app) *cobra.Command {
 	flags.StringArrayVar(&after, "after", nil, "gate to wait for: complete[:BARRIER], leader:ROLE[=COUNT] or param:KEY[=VALUE] (repeatable)")
 	flags.StringVar(&s.passage.Role, "role", "", "run only where the member has this role; under its slot, if it has slots")
 	flags.StringVar(&s.name, "name", "", "name of the step (default: from the command)")
+	flags.StringVar(&s.workflow, "workflow", "", "start this DRP workflow on this machine, once it is done with the one it has, by the machine's token")
 	flags.BoolVar(&s.retry, "retry", false, "run it though it may have run already: somebody has looked")
 	flags.DurationVar(&s.timeout, "timeout", 0, "give up waiting after this time (exit 3)")
 	flags.DurationVar(&late.after, "limit", 0, "end the command after this time: TERM for all of its process group, and KILL 10s later")
@@ -116,11 +132,6 @@ func stepName(args []string) string {
 // await waits for all that the step is gated by, and returns the round in which
 // that is open, and whether this member takes the step.
 func (a *app) await(ctx context.Context, l agent.Local, s step) (coordinator.Passed, error) {
-	if s.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("%w after %s", coordinator.ErrTimeout, s.timeout))
-		defer cancel()
-	}
 	round := profile.Round{N: s.passage.Round}
 	for _, name := range s.barriers {
 		outcome, err := l.Wait(ctx, agent.Waiting{InJob: a.inJob(), Barrier: name, Round: round.N}, a.progress)
@@ -142,7 +153,13 @@ func (a *app) await(ctx context.Context, l agent.Local, s step) (coordinator.Pas
 
 // gated waits for the gates and runs the command as a step of the round.
 func (a *app) gated(ctx context.Context, l agent.Local, s step) error {
-	passed, err := a.await(ctx, l, s)
+	waiting := ctx
+	if s.timeout > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("%w after %s", coordinator.ErrTimeout, s.timeout))
+		defer cancel()
+	}
+	passed, err := a.ready(waiting, l, s)
 	if err != nil {
 		return err
 	}
@@ -151,7 +168,7 @@ func (a *app) gated(ctx context.Context, l agent.Local, s step) error {
 		return nil
 	}
 	round := profile.Round{N: passed.Round.N, ID: passed.Round.ID}
-	if passed.BySlot {
+	if passed.BySlot && s.workflow == "" {
 		return a.under(ctx, l, s, round)
 	}
 	note, again, err := l.BeginStep(ctx, s.name, round, s.retry)
@@ -161,7 +178,10 @@ func (a *app) gated(ctx context.Context, l agent.Local, s step) error {
 	if again {
 		return a.ran(ctx, l, s, round, note)
 	}
-	exit, started := s.execute(ctx)
+	exit, started := s.do(ctx)
+	if errors.Is(started, profile.ErrUnknownOutcome) {
+		return started // and so is the step
+	}
 	if err := a.noteEnd(ctx, l, s, round, exit); err != nil {
 		return err
 	}

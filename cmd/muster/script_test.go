@@ -44,7 +44,7 @@ func scripts(t *testing.T, compat, pattern string) {
 			"scribble": plain(cmdScribble), "consistent": plain(cmdConsistent), "remember": plain(cmdRemember), "same": plain(cmdSame),
 			"fleet": plain(cmdFleet), "cluster": plain(cmdCluster), "profiles": plain(cmdProfiles), "machineparam": plain(cmdMachineParam),
 			"profile": plain(cmdProfile), "machine": plain(cmdMachine), "token": plain(cmdToken),
-			"as": plain(cmdAs), "patch": plain(cmdPatch), "param": plain(cmdParam), "tenure": plain(cmdTenure), "web": plain(cmdWeb),
+			"as": plain(cmdAs), "patch": plain(cmdPatch), "param": plain(cmdParam), "tenure": plain(cmdTenure), "offer": plain(cmdOffer), "finish": plain(cmdFinish), "web": plain(cmdWeb),
 			"declare": plain(cmdDeclare), "repeat": plain(cmdRepeat), "pipe": plain(cmdPipe),
 			"call": plain(cmdCall), "golden": plain(cmdGolden), "until": plain(cmdUntil),
 			"start": plain(cmdStart), "await": plain(cmdAwait), "end": plain(cmdEnd), "insist": plain(cmdInsist),
