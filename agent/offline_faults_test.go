@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/profile"
 )
 
 // mishap is one row of the offline table: what befalls the way to the endpoint.
@@ -16,6 +18,7 @@ type mishap struct {
 	extra time.Duration // that it takes to notice the end of it
 	heals bool          // by itself: only the connections of before are lost
 	reads bool          // reading works
+	err   error         // of a command that gives up meanwhile
 	falls func(*way)
 }
 
@@ -30,39 +33,39 @@ const (
 const requestMost = 10 * time.Second
 
 var mishaps = []mishap{
-	{name: "no answer", extra: requestMost, falls: answers(func(w *way, rw http.ResponseWriter, r *http.Request) {
+	{name: "no answer", err: profile.ErrUnknownOutcome, extra: requestMost, falls: answers(func(w *way, rw http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPatch { // the worst case: it is carried out all the same
 			w.site.server.ServeHTTP(unheard{http.Header{}}, r)
 		}
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	})},
-	{name: "401", falls: refuses(http.StatusUnauthorized)},
-	{name: "403", falls: refuses(http.StatusForbidden)},
-	{name: "404", falls: refuses(http.StatusNotFound)},
-	{name: "409 on every patch", reads: true, falls: answers(func(w *way, rw http.ResponseWriter, r *http.Request) {
+	{name: "401", err: profile.ErrRefused, falls: refuses(http.StatusUnauthorized)},
+	{name: "403", err: profile.ErrRefused, falls: refuses(http.StatusForbidden)},
+	{name: "404", err: profile.ErrNotFound, falls: refuses(http.StatusNotFound)},
+	{name: "409 on every patch", err: profile.ErrConflict, reads: true, falls: answers(func(w *way, rw http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPatch {
 			refuse(rw, http.StatusConflict)
 			return
 		}
 		w.site.server.ServeHTTP(rw, r)
 	})},
-	{name: "429, Retry-After: 10", extra: retryAfter, falls: answers(func(_ *way, rw http.ResponseWriter, _ *http.Request) {
+	{name: "429, Retry-After: 10", err: profile.ErrUnavailable, extra: retryAfter, falls: answers(func(_ *way, rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
 		refuse(rw, http.StatusTooManyRequests)
 	})},
-	{name: "500 to 504", falls: answers(func(w *way, rw http.ResponseWriter, r *http.Request) {
+	{name: "500 to 504", err: profile.ErrUnknownOutcome, falls: answers(func(w *way, rw http.ResponseWriter, r *http.Request) {
 		n := int(w.requests.Load())
 		if r.Method == http.MethodPatch && n%2 == 0 { // carried out all the same
 			w.site.server.ServeHTTP(unheard{http.Header{}}, r)
 		}
 		refuse(rw, http.StatusInternalServerError+n%5)
 	})},
-	{name: "a proxy's web page", falls: answers(func(_ *way, rw http.ResponseWriter, _ *http.Request) {
+	{name: "a proxy's web page", err: profile.ErrUnknownOutcome, falls: answers(func(_ *way, rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/html")
 		io.WriteString(rw, "<html>Log in</html>")
 	})},
-	{name: "another certificate", falls: func(w *way) {
+	{name: "another certificate", err: profile.ErrUnavailable, falls: func(w *way) {
 		w.foreign.Store(true)
 		w.cut()
 	}},

@@ -84,11 +84,11 @@ var states = []state{
 	{
 		name: "reports by a command", outage: 10 * time.Second, on: 5 * time.Second, ends: map[string]end{"401": exit6, "403": exit6, "404": exit2},
 		during: "the command tries again for 30 s, then exit 5 (4 where all was refused as a conflict); a refusal is said at once",
-		ready:  (*cell).run, act: (*cell).reports,
+		ready:  (*cell).lead, act: (*cell).reports,
 	},
 	{
 		name: "ends a step", outage: long, on: 5 * time.Second, during: "the step has ended on disk; where the profile cannot be told within 30 s the command says so, and run again tells it, without the step being run",
-		ready: (*cell).run, act: (*cell).endsStep,
+		ready: (*cell).lead, act: (*cell).endsStep,
 	},
 }
 
@@ -210,6 +210,9 @@ func (c *cell) endsStep() error {
 	err = c.agent.EndStep(ctx, "install", round, exit)
 	if note, again, err := c.agent.BeginStep(c.ctx, "install", round, false); err != nil || !again || note.Exit != exit {
 		return fmt.Errorf("the step would run again: %+v, %v: %w", note, again, err)
+	}
+	if !errors.Is(err, c.mishap.err) {
+		return fmt.Errorf("the end of the step was told with: %w, want %w", err, c.mishap.err)
 	}
 	if err != nil {
 		<-c.over
