@@ -61,6 +61,7 @@ var sources = map[string]int{
 	"profile.departure.expected":       1,
 	"profile.departure.priorities":     1,
 	"profile.departure.slots":          1,
+	"profile.probeOnce":                1,
 }
 
 // unsent are functions that look like writers to the profile, and why no
@@ -71,6 +72,7 @@ var unsent = map[string]string{
 	"agent.Observer.watch":   "likewise",
 	"muster.(*app).write":    "it hands on the plans of operators, which are scenarios",
 	"muster.(*sowing).write": "it hands on plans of seeds, updates and departures, which are scenarios",
+	"profile.probeOnce":      "it is a race by itself, and profile's TestAProbeFindsWritesThatAreNotGuarded takes its test away",
 }
 
 // A patch that no scenario makes, and a test op behind a condition that none
