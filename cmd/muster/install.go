@@ -145,12 +145,12 @@ func (a *app) voucher(ctx context.Context) (ca []byte, err error) {
 	if a.cfg.Fingerprint != "" || a.cfg.Insecure {
 		return nil, nil
 	}
-	fingerprint, trusted, err := drp.Fingerprint(ctx, a.cfg.Endpoint)
-	if err != nil || trusted {
+	shown, err := drp.Shown(ctx, a.cfg.Endpoint)
+	if err != nil || shown.Trusted {
 		return nil, err
 	}
-	fmt.Fprintf(a.stderr, "pinned the certificate that %s shows now, of SHA-256 %s: compare it, or give --ca-file\n", a.cfg.Endpoint, fingerprint)
-	return nil, a.cfg.Set("fingerprint", fingerprint, "muster install")
+	fmt.Fprintf(a.stderr, "pinned the certificate that %s shows now, of SHA-256 %s: compare it, or give --ca-file\n", a.cfg.Endpoint, shown.Fingerprint)
+	return nil, a.cfg.Set("fingerprint", shown.Fingerprint, "muster install")
 }
 
 // tokens returns those that are to be installed, by the names of their files.

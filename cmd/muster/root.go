@@ -34,6 +34,7 @@ type app struct {
 	getenv         func(string) string
 	cfg            config.Config
 	load           func() (config.Config, error) // reads cfg again
+	broken         error                         // what is wrong with cfg, for doctor
 	settings       []string                      // of cfg that were given, as flags
 	format         string                        // table or json
 	dryRun         bool                          // show changes, and make none
@@ -94,13 +95,16 @@ func newRoot(a *app) *cobra.Command {
 		a.load = func() (config.Config, error) { return config.Load(*file, a.getenv, given) }
 		cfg, err := a.load()
 		a.cfg = cfg
+		if topmost(cmd).Name() == "doctor" { // which says so beside the rest
+			a.broken, err = err, nil
+		}
 		return err
 	}
 	root.AddCommand(
 		newAgent(a), newSeed(a), newRound(a), newStatus(a), newMembers(a), newLeaders(a), newFacts(a),
 		newTransfer(a), newEvict(a), newAllow(a), newForget(a), newReplace(a), newPause(a), newResume(a), newScale(a), newHistory(a),
 		newWait(a), newArrive(a), newEscape(a), newStep(a), newReport(a), newRun(a), newLead(a), newResign(a), newGet(a), newSet(a), newAdd(a), newUnset(a), newVersion(a),
-		newInstall(a), newUninstall(a),
+		newDoctor(a), newInstall(a), newUninstall(a),
 		newService("start", "Start the agent's service", install.Service.Start),
 		newService("stop", "Stop the agent's service; sticky slots are kept", install.Service.Stop),
 		newService("restart", "Restart the agent's service; sticky slots are kept", install.Service.Restart),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"muster/internal/redact"
 	"muster/profile"
@@ -74,14 +75,14 @@ func TestConfigsThatMakeNoSenseAreRefused(t *testing.T) {
 
 func TestTheFingerprintIsThatOfTheCertificateShown(t *testing.T) {
 	r := serve(t, "")
-	shown, trusted, err := drp.Fingerprint(t.Context(), r.URL())
-	if err != nil || trusted || !strings.EqualFold(strings.ReplaceAll(shown, ":", ""), r.Fingerprint()) {
-		t.Errorf("got %s, trusted %v, %v, want %s", shown, trusted, err, r.Fingerprint())
+	shown, err := drp.Shown(t.Context(), r.URL())
+	if err != nil || shown.Trusted || !strings.EqualFold(strings.ReplaceAll(shown.Fingerprint, ":", ""), r.Fingerprint()) || time.Until(shown.Until) < time.Minute {
+		t.Errorf("got %+v, %v, want %s", shown, err, r.Fingerprint())
 	}
-	if _, _, err := drp.Fingerprint(t.Context(), "https://127.0.0.1:1"); !errors.Is(err, profile.ErrUnavailable) {
+	if _, err := drp.Shown(t.Context(), "https://127.0.0.1:1"); !errors.Is(err, profile.ErrUnavailable) {
 		t.Errorf("of nobody: %v", err)
 	}
-	if _, _, err := drp.Fingerprint(t.Context(), "http://127.0.0.1:1"); err == nil || errors.Is(err, profile.ErrUnavailable) {
+	if _, err := drp.Shown(t.Context(), "http://127.0.0.1:1"); err == nil || errors.Is(err, profile.ErrUnavailable) {
 		t.Errorf("of no TLS: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -13,14 +14,20 @@ import (
 	"muster/profile"
 )
 
-// Fingerprint returns the SHA-256 of the certificate that the endpoint shows now,
-// and whether the authorities of this system vouch for it. Who pins it trusts the
-// network at this moment. The error is ErrUnavailable if the endpoint cannot be
-// reached.
-func Fingerprint(ctx context.Context, endpoint string) (fingerprint string, trusted bool, err error) {
+// Certificate is what an endpoint shows of itself.
+type Certificate struct {
+	Fingerprint string    // SHA-256, as openssl writes it
+	Trusted     bool      // the authorities of this system vouch for it
+	Until       time.Time // when it expires
+}
+
+// Shown returns the certificate that the endpoint shows now, whoever vouches for
+// it. Who pins it trusts the network at this moment. The error is ErrUnavailable
+// if the endpoint cannot be reached.
+func Shown(ctx context.Context, endpoint string) (Certificate, error) {
 	base, err := url.Parse(endpoint)
 	if err != nil || base.Scheme != "https" || base.Host == "" {
-		return "", false, fmt.Errorf("endpoint: expected https://HOST:PORT")
+		return Certificate{}, errors.New("endpoint: expected https://HOST:PORT")
 	}
 	host, port := base.Hostname(), base.Port()
 	if port == "" {
@@ -29,7 +36,7 @@ func Fingerprint(ctx context.Context, endpoint string) (fingerprint string, trus
 	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: &tls.Config{ServerName: host, InsecureSkipVerify: true}} // nothing is said to it
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
-		return "", false, fmt.Errorf("%w: %w", profile.ErrUnavailable, err)
+		return Certificate{}, fmt.Errorf("%w: %w", profile.ErrUnavailable, err)
 	}
 	defer conn.Close()
 	shown := conn.(*tls.Conn).ConnectionState().PeerCertificates
@@ -39,5 +46,5 @@ func Fingerprint(ctx context.Context, endpoint string) (fingerprint string, trus
 	}
 	_, err = shown[0].Verify(x509.VerifyOptions{DNSName: host, Intermediates: others})
 	sum := sha256.Sum256(shown[0].Raw)
-	return colons(sum[:]), err == nil, nil
+	return Certificate{Fingerprint: colons(sum[:]), Trusted: err == nil, Until: shown[0].NotAfter}, nil
 }
