@@ -59,7 +59,7 @@ sim: ## simulate SEEDS (10000) clusters under faults, MEETINGS (1000) that meet 
 	@$(GO) test -count=1 -timeout=5h -v -run 'TestSimulation|TestMeetings|TestCrowds' ./internal/sim -args -sim.seeds=$(SEEDS) -sim.meetings=$(MEETINGS) -sim.crowds=$(CROWDS) | scripts/closing-line.sh
 
 proof: ## resign, race, kill, fence and rotate tokens at full size over real sockets and processes: a quarter of an hour
-	MUSTER_PROOF=1 $(GO) test -count=1 -timeout=60m -v -run 'TestAnotherMember|TestOfMany|TestHoldersNever|TestNoWriteUnder|TestHistories|TestTheLeaseOfAKilled|TestSetUnder|TestAgentsThatAreKilled|TestTokensThatRotate|TestAStepOfAHostThatLosesPower|TestOfflineTable|TestAGateOverReal' ./agent ./cmd/muster ./lab
+	MUSTER_PROOF=1 $(GO) test -count=1 -timeout=60m -v -run 'TestAnotherMember|TestOfMany|TestHoldersNever|TestNoWriteUnder|TestHistories|TestTheLeaseOfAKilled|TestSetUnder|TestAgentsThatAreKilled|TestTokensThatRotate|TestAStepOfAHostThatLosesPower|TestOfflineTable|TestAGateOverReal|TestFifty' ./agent ./cmd/muster ./lab
 
 clean: ## remove what the other targets made
 	rm -rf bin dist coverage.out

@@ -120,11 +120,10 @@ func (a *Agent) Pass(ctx context.Context, p Passing, progress func(string)) (coo
 }
 
 func (a *Agent) waiter() waiter {
-	write := func(ctx context.Context, plan profile.Plan) error {
-		_, err := a.member.Write(ctx, plan)
-		return a.written(err)
-	}
-	return waiter{store: a.cfg.Store, view: a.view, uuid: a.member.UUID(), log: a.log, write: write, joined: true}
+	wt := a.peer.waiter()
+	write := wt.write
+	wt.write = func(ctx context.Context, plan profile.Plan) error { return a.written(write(ctx, plan)) }
+	return wt
 }
 
 func random() float64 { return mathrand.Float64() }

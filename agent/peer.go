@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
@@ -46,13 +47,15 @@ type Peer struct {
 	cfg        PeerConfig
 	referee    *coordinator.Referee
 	completion *coordinator.Completion // nil without a machine token
+	outlook    *coordinator.Outlook
 }
 
 // NewPeer puts the loops of one member together.
 func NewPeer(cfg PeerConfig) *Peer {
 	log := cfg.Logger.Named("coordinator")
 	p := &Peer{
-		cfg: cfg,
+		cfg:     cfg,
+		outlook: coordinator.NewOutlook(cfg.View, cfg.Member.UUID()),
 		Elector: election.New(election.Config{
 			Member: cfg.Member, Store: cfg.Store, View: cfg.View, Machine: cfg.Machine, Marked: cfg.First.Leader,
 			OnDemand: cfg.OnDemand, Clock: cfg.Clock, Logger: cfg.Logger.Named("election"), Random: cfg.Random,
@@ -62,6 +65,7 @@ func NewPeer(cfg PeerConfig) *Peer {
 	if cfg.Machine != nil {
 		p.completion = &coordinator.Completion{
 			Member: cfg.Member, Store: cfg.Store, View: cfg.View, Machine: cfg.Machine, Journal: cfg.Runs, Logger: log, Random: cfg.Random,
+			Outlook: p.outlook.Own(),
 		}
 	}
 	return p
@@ -79,7 +83,13 @@ func (p *Peer) Run(ctx context.Context) error {
 
 // Attend is Run without competing for slots.
 func (p *Peer) Attend(ctx context.Context) error {
-	watch := profile.Watch{Store: p.cfg.Store, View: p.cfg.View, Pace: p.Elector.Pace, Random: p.cfg.Random, Trouble: p.cfg.Trouble, Looked: p.cfg.Looked}
+	pace := func() time.Duration {
+		if p.outlook.Rests() {
+			return p.Elector.RestingPace()
+		}
+		return p.Elector.Pace()
+	}
+	watch := profile.Watch{Store: p.cfg.Store, View: p.cfg.View, Pace: pace, Outlook: p.outlook, Random: p.cfg.Random, Trouble: p.cfg.Trouble, Looked: p.cfg.Looked}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.cfg.Board.Run(ctx, "watch", watch.Run) })
 	g.Go(func() error { return p.cfg.Board.Run(ctx, "referee", p.referee.Run) })
@@ -89,4 +99,17 @@ func (p *Peer) Attend(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
+}
+
+// Wait blocks until a barrier has a verdict, as Local.Wait does.
+func (p *Peer) Wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
+	return p.waiter().wait(ctx, w, progress)
+}
+
+func (p *Peer) waiter() waiter {
+	write := func(ctx context.Context, plan profile.Plan) error {
+		_, err := p.cfg.Member.Write(ctx, plan)
+		return err
+	}
+	return waiter{store: p.cfg.Store, view: p.cfg.View, outlook: p.outlook, uuid: p.cfg.Member.UUID(), log: p.cfg.Logger, write: write, joined: true}
 }

@@ -56,12 +56,13 @@ func (o Observer) watch(ctx context.Context, do func(context.Context, waiter) er
 		return err
 	}
 	view := profile.NewView(d)
+	outlook := coordinator.NewOutlook(view, "")
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var g errgroup.Group
 	watching, stop := context.WithCancel(ctx)
 	g.Go(func() error {
-		return profile.Watch{Store: o.Store, View: view, Trouble: func(err error) {
+		return profile.Watch{Store: o.Store, View: view, Outlook: outlook, Trouble: func(err error) {
 			if err != nil {
 				o.Logger.Warn("the profile cannot be watched; the gate stays shut", "err", err)
 			}
@@ -74,7 +75,7 @@ func (o Observer) watch(ctx context.Context, do func(context.Context, waiter) er
 		_, err := profile.NewOperator(o.Store).Write(ctx, plan)
 		return err
 	}
-	err = do(ctx, waiter{store: o.Store, view: view, uuid: o.UUID, log: o.Logger, write: write})
+	err = do(ctx, waiter{store: o.Store, view: view, outlook: outlook, uuid: o.UUID, log: o.Logger, write: write})
 	stop()
 	g.Wait() // ends with the context's cause, which says nothing new
 	return err
@@ -137,31 +138,28 @@ const breakOutFor = 30 * time.Second
 type waiter struct {
 	store profile.Store
 	view  *profile.View
-	uuid  string
-	log   hclog.Logger
-	write func(context.Context, profile.Plan) error // as the member, or as an operator
+	// outlook spares looks that cannot bring the verdict.
+	outlook *coordinator.Outlook
+	uuid    string
+	log     hclog.Logger
+	write   func(context.Context, profile.Plan) error // as the member, or as an operator
 	// joined is set where the token was good before: one that is refused has
 	// expired, and is outlived as an endpoint that is away.
 	joined bool
 }
-
-// progressEvery is how often the records are read for the sake of progress.
-const progressEvery = 10 * time.Second
 
 // wait takes the round that the profile says when the wait begins, read then:
 // an older one that is remembered could be complete already.
 func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.Outcome)) (coordinator.Outcome, error) {
 	ctx, cancel := bounded(ctx, w.Timeout)
 	defer cancel()
-	defer wt.view.Want()()
+	// The records say how far the others are: for the sake of progress, and of
+	// when it is worth while to look again.
+	defer wt.view.Want(coordinator.Records()...)()
 	if w.Barrier == "" {
 		w.Barrier = profile.BarrierComplete
 	}
-	names := profile.HotParams()
-	if progress != nil { // which would begin with what this host last saw of the others
-		names = append(names, coordinator.Records()...)
-	}
-	if err := wt.refresh(ctx, names); err != nil {
+	if err := wt.refresh(ctx, append(profile.HotParams(), coordinator.Records()...)); err != nil {
 		return coordinator.Outcome{}, err
 	}
 	round, err := coordinator.Pick(ctx, wt.view, w.Barrier, w.Round, w.Workflow, progress)
@@ -171,21 +169,8 @@ func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.
 	if err := wt.barrier(ctx, w, round); err != nil {
 		return coordinator.Outcome{}, err
 	}
-	reading, stop := context.WithCancel(ctx)
-	var g errgroup.Group
-	if progress != nil {
-		g.Go(func() error {
-			for backoff.Sleep(reading, progressEvery) == nil {
-				if err := wt.view.Refresh(reading, wt.store, coordinator.Records()...); err != nil && reading.Err() == nil {
-					wt.log.Debug("progress cannot be read", "err", err)
-				}
-			}
-			return nil
-		})
-	}
-	out, err := coordinator.Wait(ctx, wt.view, w.Barrier, round, progress)
-	stop()
-	return out, errors.Join(err, g.Wait())
+	defer wt.outlook.Await(w.Barrier, round)()
+	return coordinator.Wait(ctx, wt.view, w.Barrier, round, progress)
 }
 
 // bounded ends ctx after the time-out, unless that is 0.

@@ -28,6 +28,8 @@ type Completion struct {
 	Machine profile.MachineStore
 	Journal RunJournal
 	Logger  hclog.Logger
+	// Outlook says how long looks at the machine may rest; nil takes the usual.
+	Outlook profile.Outlook
 	// Random draws from [0, 1); nil takes math/rand/v2.
 	Random func() float64
 
@@ -77,7 +79,7 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 		}
 		return note(m, known)
 	}
-	follow := profile.Follow{Source: c.Machine, Since: since, Look: look, Random: c.Random, Trouble: func(err error) {
+	follow := profile.Follow{Source: c.Machine, Since: since, Look: look, Outlook: c.Outlook, Random: c.Random, Trouble: func(err error) {
 		if err != nil {
 			c.Logger.Warn("own machine cannot be watched", "err", err)
 		} else {

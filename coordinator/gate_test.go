@@ -259,8 +259,8 @@ func TestNobodyRestsWhileSomebodyWaits(t *testing.T) {
 			t.Errorf("the view has %q two seconds after the change", raw)
 		}
 		release()
-		if names, waited := view.Wanted(); len(names) != 0 || waited {
-			t.Errorf("wanted %v, waited for: %v, after nobody waits any more", slices.Clone(names), waited)
+		if names, waiters := view.Wanted(); len(names) != 0 || waiters > 0 {
+			t.Errorf("wanted %v by %d after nobody waits any more", slices.Clone(names), waiters)
 		}
 	})
 }

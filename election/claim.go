@@ -56,6 +56,7 @@ func (e *Elector) compete(ctx, leading context.Context, role string) (time.Durat
 	e.note(role, e.whyOpen(d, role, open), pace)
 	if len(open) == 0 {
 		delete(e.waits, role)
+		e.place(d, role)
 		return wait, nil
 	}
 	mine := e.meant(d, role, open) // for nobody else: no need to rank

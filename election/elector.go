@@ -92,6 +92,7 @@ type Elector struct {
 	cooling map[string]cooling        // role → since when it was resigned
 	why     map[string]string         // role → why no slot is held
 	pace    map[string]time.Duration  // role → how old a look may be
+	placed  map[string]bool           // role → its slots are sticky and held, and none is meant for this member
 	begun   chan struct{}             // closed by the next change of led
 }
 
@@ -109,7 +110,7 @@ func New(cfg Config) *Elector {
 	return &Elector{
 		cfg: cfg, log: cfg.Logger, began: cfg.Clock.Now(), before: cfg.Member.State().Tenures, marked: cfg.Marked, waits: map[string]time.Duration{}, seen: sightings{},
 		kicks: make(chan struct{}, 1), led: map[string]*Leadership{}, over: map[string]profile.Tenure{}, asks: map[string]int{},
-		resigns: map[string]string{}, cooling: map[string]cooling{}, why: map[string]string{}, pace: map[string]time.Duration{},
+		resigns: map[string]string{}, cooling: map[string]cooling{}, why: map[string]string{}, pace: map[string]time.Duration{}, placed: map[string]bool{},
 		begun: make(chan struct{}),
 	}
 }

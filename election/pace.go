@@ -34,11 +34,37 @@ func (e *Elector) Pace() time.Duration {
 	return pace
 }
 
+// RestingPace is Pace for a host that waits at a barrier. That a sticky slot is
+// given up may be seen later there: it has no failover.
+func (e *Elector) RestingPace() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var pace time.Duration
+	for role, p := range e.pace {
+		if !e.placed[role] {
+			pace = soonest(pace, p)
+		}
+	}
+	return pace
+}
+
 // note keeps why no slot of role is held, and how old a look may be for it.
 func (e *Elector) note(role, why string, pace time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.why[role], e.pace[role] = why, pace
+	e.why[role], e.pace[role], e.placed[role] = why, pace, false
+}
+
+// place notes that role has no slot to be had, if it is only by its rank that this
+// member looks closely and no lease of the role can lapse.
+func (e *Elector) place(d *profile.Document, role string) {
+	slots, _ := d.Slots()
+	if leased(map[string]map[string]profile.Slot{role: slots[role]}) || e.close(d, role, closeRanks) > 0 {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.placed[role] = true
 }
 
 // close returns how old a look may be for the sake of role at this rank. Who

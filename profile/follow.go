@@ -1,9 +1,9 @@
 package profile
 
 import (
-	"bytes"
 	"context"
 	mathrand "math/rand/v2"
+	"slices"
 	"time"
 
 	"muster/internal/backoff"
@@ -44,11 +44,26 @@ type Follow struct {
 	// Pace says how old a look may be: a short one shortens polling and hold-off,
 	// one above the usual polling lengthens both. 0, and nil, is the usual.
 	Pace func() time.Duration
+	// Known returns the version of the newest state that is known, if that came
+	// from elsewhere since it was asked last, or else version; nil always returns
+	// version.
+	Known func(version string) string
+	// Outlook says how long looks may rest by what is known; nil takes the usual.
+	Outlook Outlook
 	// Trouble is told when looking begins to fail, and with nil when it works
 	// again.
 	Trouble func(error)
 	// Random draws from [0, 1); nil takes math/rand/v2.
 	Random func() float64
+}
+
+// Outlook is asked again and again, as looks may become due sooner.
+type Outlook interface {
+	// Due is the moment at which a look is worth while though no hint has come,
+	// and before which none is; zero if hints are to be waited for.
+	Due() time.Time
+	// Hold is the least time between a hint, or a poll, and the look after it.
+	Hold() time.Duration
 }
 
 // Run follows until ctx ends, and returns its cause. Errors of the endpoint are
@@ -96,7 +111,7 @@ func (f Follow) Run(ctx context.Context) error {
 }
 
 // hint blocks until a look is worth while. It returns the version announced.
-func (f Follow) hint(ctx context.Context, failing bool, pollUntil *time.Time) (string, error) {
+func (f *Follow) hint(ctx context.Context, failing bool, pollUntil *time.Time) (string, error) {
 	if failing { // a look is worth while as soon as it works, though nothing has changed
 		return f.Source.Changed(ctx, "", 0)
 	}
@@ -104,19 +119,23 @@ func (f Follow) hint(ctx context.Context, failing bool, pollUntil *time.Time) (s
 		return "", f.sleep(ctx)
 	}
 	asked := time.Now()
-	version, err := f.Source.Changed(ctx, f.Since, pollWait)
+	if !f.due().IsZero() {
+		return "", f.until(ctx, func() time.Time { return latest(f.due(), asked.Add(holdOffLeast)) })
+	}
+	since := f.known()
+	version, err := f.Source.Changed(ctx, since, pollWait)
 	if err != nil {
 		return "", err
 	}
-	ignored := version == f.Since && time.Since(asked) < pollWait/2
+	ignored := version == since && time.Since(asked) < pollWait/2
 	if version == "" || ignored {
 		*pollUntil = time.Now().Add(probeEvery)
 		return "", f.sleep(ctx)
 	}
-	if version == f.Since {
+	if version == since {
 		return "", nil // waited in vain: look all the same
 	}
-	if f.Since != "" {
+	if since != "" {
 		return version, f.hold(ctx)
 	}
 	return version, nil
@@ -124,36 +143,38 @@ func (f Follow) hint(ctx context.Context, failing bool, pollUntil *time.Time) (s
 
 // sleep waits for the next poll, ±20 %.
 func (f Follow) sleep(ctx context.Context) error {
-	return f.rest(ctx, func() time.Duration {
+	begun, share := time.Now(), 0.8+0.4*f.Random()
+	return f.until(ctx, func() time.Time {
+		every := pollEvery
 		if pace := f.pace(); pace > 0 {
-			return pace
+			every = pace
 		}
-		return pollEvery
-	}, 0.8+0.4*f.Random())
+		return latest(begun.Add(time.Duration(share*float64(max(every, f.held())))), f.due())
+	})
 }
 
 // hold waits between a hint and the look.
 func (f Follow) hold(ctx context.Context) error {
-	usual := f.HoldOff()
-	return f.rest(ctx, func() time.Duration {
+	begun, usual := time.Now(), f.HoldOff()
+	return f.until(ctx, func() time.Time {
+		length := max(usual, f.held())
 		switch pace := f.pace(); {
 		case pace > pollEvery:
-			return pace
+			length = pace
 		case pace > 0:
-			return min(usual, holdOffLeast/4)
+			length = min(usual, holdOffLeast/4)
 		}
-		return usual
-	}, 1)
+		return begun.Add(length)
+	})
 }
 
 // paceEvery is how often a wait looks whether it became shorter.
 const paceEvery = 500 * time.Millisecond
 
-// rest waits for share of what length says, which may become shorter meanwhile.
-func (f Follow) rest(ctx context.Context, length func() time.Duration, share float64) error {
-	begun := time.Now()
+// until waits for a moment, which may become another meanwhile.
+func (f Follow) until(ctx context.Context, moment func() time.Time) error {
 	for {
-		left := time.Duration(share*float64(length())) - time.Since(begun)
+		left := time.Until(moment())
 		if left <= 0 {
 			return nil
 		}
@@ -163,79 +184,32 @@ func (f Follow) rest(ctx context.Context, length func() time.Duration, share flo
 	}
 }
 
+func latest(moments ...time.Time) time.Time { return slices.MaxFunc(moments, time.Time.Compare) }
+
+func (f Follow) due() time.Time {
+	if f.Outlook == nil {
+		return time.Time{}
+	}
+	return f.Outlook.Due()
+}
+
+func (f Follow) held() time.Duration {
+	if f.Outlook == nil {
+		return 0
+	}
+	return f.Outlook.Hold()
+}
+
+func (f *Follow) known() string {
+	if f.Known != nil {
+		f.Since = f.Known(f.Since)
+	}
+	return f.Since
+}
+
 func (f Follow) pace() time.Duration {
 	if f.Pace == nil {
 		return 0
 	}
 	return f.Pace()
-}
-
-// Watch keeps a view up to date with the hot params of a store.
-type Watch struct {
-	Store Store
-	View  *View
-	// Pace says how old a look may be, 0 for the usual; nil is always the usual.
-	Pace func() time.Duration
-	// Trouble, which may be nil, is told when watching begins to fail, and with
-	// nil when it works again.
-	Trouble func(error)
-	// Looked, which may be nil, is told whenever the view is known to be up to date.
-	Looked func()
-	// Random draws from [0, 1); nil takes math/rand/v2.
-	Random func() float64
-}
-
-// Run watches until ctx ends, and returns its cause.
-func (w Watch) Run(ctx context.Context) error {
-	if w.Random == nil {
-		w.Random = mathrand.Float64
-	}
-	doc, _ := w.View.Latest()
-	look := func(ctx context.Context, version string) error {
-		wanted, _ := w.View.Wanted()
-		names := append(HotParams(), wanted...)
-		d, _ := w.View.Latest()
-		if !bytes.HasPrefix(d.Params[ParamMembers], []byte("{")) { // read while it was edited by hand: it may have been mended
-			names = append(names, ParamMembers)
-		} else if version != "" && d.Version == version {
-			return nil // the answer to one's own write said it all
-		}
-		return w.View.Refresh(ctx, w.Store, names...)
-	}
-	noted := func(ctx context.Context, version string) error {
-		err := look(ctx, version)
-		if err == nil && w.Looked != nil {
-			w.Looked()
-		}
-		return err
-	}
-	holdOff := func() time.Duration {
-		d, _ := w.View.Latest()
-		return HoldOff(d, w.Random)
-	}
-	return Follow{Source: w.Store, Since: doc.Version, Look: noted, HoldOff: holdOff, Pace: w.pace, Trouble: w.Trouble, Random: w.Random}.Run(ctx)
-}
-
-// pace is Pace, but there is no rest while somebody waits for a change.
-func (w Watch) pace() time.Duration {
-	if w.Pace == nil {
-		return 0
-	}
-	pace := w.Pace()
-	if _, waited := w.View.Wanted(); waited && pace > pollEvery {
-		return 0
-	}
-	return pace
-}
-
-// HoldOff is how long a member waits between a hint and reading, so that the
-// reads of all members together stay bounded: 5 ms a member, 50 ms to 1 s, less
-// up to half of it by chance.
-func HoldOff(d *Document, random func() float64) time.Duration {
-	expected, err := d.Expected()
-	if err != nil {
-		return time.Second
-	}
-	most := max(holdOffLeast/4, min(time.Second, time.Duration(expected.Count)*5*time.Millisecond))
-	return time.Duration((0.5 + 0.5*random()) * float64(most))
 }

@@ -17,7 +17,7 @@ type View struct {
 	mu      sync.Mutex
 	doc     *Document
 	n       uint64        // rises with every state put
-	whole   uint64        // n of the newest state that replaced the whole document
+	wholeN  uint64        // n of the newest state that replaced the whole document
 	mixed   bool          // that state was put together of two
 	changed chan struct{} // closed when n rises
 
@@ -28,7 +28,7 @@ type View struct {
 
 // NewView returns a view that starts with d.
 func NewView(d *Document) *View {
-	v := &View{memo: newMemo(), n: 1, whole: 1, changed: make(chan struct{}), refreshing: make(chan struct{}, 1), wanted: map[string]int{}}
+	v := &View{memo: newMemo(), n: 1, wholeN: 1, changed: make(chan struct{}), refreshing: make(chan struct{}, 1), wanted: map[string]int{}}
 	v.doc = v.remembering(d)
 	return v
 }
@@ -45,7 +45,16 @@ func (v *View) Latest() (*Document, uint64) {
 func (v *View) Whole() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.whole == v.n && !v.mixed
+	return v.wholeN == v.n && !v.mixed
+}
+
+// whole returns the version of the newest state that was one whole answer of the
+// endpoint, "" if the endpoint has none or the newest whole state is mixed, and
+// the number of that state.
+func (v *View) whole() (version string, n uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.doc.Version, v.wholeN
 }
 
 // Put makes d, a whole profile whose request began at state number before, the
@@ -62,7 +71,7 @@ func (v *View) Put(d *Document, before uint64) bool {
 	}
 	v.mixed = !ordered
 	v.setLocked(d)
-	v.whole = v.n
+	v.wholeN = v.n
 	return ordered
 }
 
@@ -73,7 +82,7 @@ func (v *View) Put(d *Document, before uint64) bool {
 func (v *View) PutParams(newer Params, names []string, before uint64) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.whole > before {
+	if v.wholeN > before {
 		return false
 	}
 	v.setLocked(v.doc.With(newer, names))
@@ -144,12 +153,12 @@ func (v *View) count(by int, names []string) {
 	}
 }
 
-// Wanted returns the params that are wanted beside the hot ones, and whether
-// anybody waits for a change.
-func (v *View) Wanted() (names []string, waited bool) {
+// Wanted returns the params that are wanted beside the hot ones, and how many
+// wait for a change.
+func (v *View) Wanted() (names []string, waiters int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return sorted(v.wanted), v.waiters > 0
+	return sorted(v.wanted), v.waiters
 }
 
 // Refresh reads the named params of store into the view, one call after the
@@ -162,28 +171,82 @@ func (v *View) Refresh(ctx context.Context, store Store, names ...string) error 
 		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
 	pulse.From(ctx).Doing("waiting for an earlier read", pulse.Slack)
-	select {
-	case v.refreshing <- struct{}{}:
-		defer func() { <-v.refreshing }()
-	case <-ctx.Done():
-		return fmt.Errorf("%w: an earlier read is still under way: %w", ErrUnavailable, context.Cause(ctx))
+	end, err := v.turn(ctx)
+	if err != nil {
+		return err
 	}
+	defer end()
 	for {
 		_, before := v.Latest()
 		params, err := store.ReadParams(ctx, names...)
+		if err == nil {
+			err = lacking(params, names)
+		}
 		if err != nil {
 			return err
-		}
-		for _, name := range names {
-			if _, ok := params[name]; !ok && planted(name) {
-				return fmt.Errorf("%w: the answer of the endpoint lacks %s; it may have been removed by hand, or the answer cut by a proxy", ErrMalformed, name)
-			}
 		}
 		if v.PutParams(params, names, before) {
 			return nil
 		}
 		// The answer to a write came in between; which is newer is not known.
 	}
+}
+
+// Reread is Refresh with the whole profile. It costs more bytes, and says which
+// version that is.
+func (v *View) Reread(ctx context.Context, store Store) error {
+	end, err := v.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for {
+		_, before := v.Latest()
+		d, err := store.Read(ctx)
+		if err == nil {
+			err = lacking(d.Params, append(HotParams(), ParamMembers, ParamExpected))
+		}
+		if err != nil {
+			return err
+		}
+		if v.putIf(d, before) {
+			return nil
+		}
+	}
+}
+
+// putIf is Put, unless another state was put meanwhile.
+func (v *View) putIf(d *Document, before uint64) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.n != before {
+		return false
+	}
+	v.mixed = false
+	v.setLocked(d)
+	v.wholeN = v.n
+	return true
+}
+
+// turn waits until no other read is under way.
+func (v *View) turn(ctx context.Context) (end func(), err error) {
+	select {
+	case v.refreshing <- struct{}{}:
+		return func() { <-v.refreshing }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: an earlier read is still under way: %w", ErrUnavailable, context.Cause(ctx))
+	}
+}
+
+// lacking returns ErrMalformed if one of the names is not there that every
+// cluster profile has.
+func lacking(params Params, names []string) error {
+	for _, name := range names {
+		if _, ok := params[name]; !ok && planted(name) {
+			return fmt.Errorf("%w: the answer of the endpoint lacks %s; it may have been removed by hand, or the answer cut by a proxy", ErrMalformed, name)
+		}
+	}
+	return nil
 }
 
 // planted reports whether every cluster profile that Muster works with has the

@@ -68,7 +68,7 @@ var sources = map[string]int{
 // scenario is about what they write.
 var unsent = map[string]string{
 	"agent.(*Agent).intend":  "a preview: it shows the patch and sends none",
-	"agent.(*Agent).waiter":  "it hands on the plan of a barrier, which is a scenario",
+	"agent.(*Peer).waiter":   "it hands on the plan of a barrier, which is a scenario",
 	"agent.Observer.watch":   "likewise",
 	"muster.(*app).write":    "it hands on the plans of operators, which are scenarios",
 	"muster.(*sowing).write": "it hands on plans of seeds, updates and departures, which are scenarios",

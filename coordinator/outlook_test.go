@@ -1,0 +1,88 @@
+package coordinator_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"muster/coordinator"
+	"muster/profile"
+)
+
+// outlook is that of u00 in a cluster of fifty that all wait for round 1.
+func outlook(t *testing.T, seed profile.Seed) (*world, *profile.View, *coordinator.Outlook, func()) {
+	seed.Members = members(50)
+	w := seeded(t, seed)
+	view := profile.NewView(w.Document())
+	o := coordinator.NewOutlook(view, "u00")
+	return w, view, o, o.Await(profile.BarrierComplete, w.nth(1))
+}
+
+// done has these members complete, and the view see it.
+func done(w *world, view *profile.View, uuids ...string) {
+	for _, uuid := range uuids {
+		w.finished[uuid] = map[int]bool{1: true}
+		w.put(result(uuid), profile.Complete, profile.At(profile.ParamMembers, uuid, "instance"), "i")
+	}
+	see(view, w.Document())
+}
+
+func wantLook(t *testing.T, o *coordinator.Outlook, when string, due, hold time.Duration) {
+	t.Helper()
+	var got time.Duration
+	if at := o.Due(); !at.IsZero() {
+		got = time.Until(at)
+	}
+	if held := o.Hold(); got != due || held != hold {
+		t.Errorf("%s: due in %s, hold %s; want %s, %s", when, got, held, due, hold)
+	}
+}
+
+func TestLooksComeSoonerTheFewerAreMissingAndTheFasterTheyCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, view, o, release := outlook(t, profile.Seed{Leaders: 1})
+		all := members(50)
+		wantLook(t, o, "nobody is done", 0, 40*time.Second) // the own machine is among them
+		done(w, view, all[1:10]...)
+		pass(10 * time.Second)
+		wantLook(t, o, "others are, the own machine is not", 0, 40*time.Second)
+		pass(10 * time.Second)
+		done(w, view, all[0])
+		wantLook(t, o, "the own machine is, long after", 20*time.Second, 16*time.Second)
+		pass(10 * time.Second)
+		done(w, view, all[10:30]...)
+		wantLook(t, o, "two a second", 10*time.Second, 8*time.Second)
+		pass(10 * time.Second)
+		see(view, w.Document())
+		wantLook(t, o, "nobody more", 0, 8*time.Second)
+		pass(time.Minute)
+		done(w, view, all[30:48]...)
+		wantLook(t, o, "only two", 6666666666, 800*time.Millisecond)
+		done(w, view, all[48])
+		wantLook(t, o, "only one", 0, 0)
+		release()
+		wantLook(t, o, "nobody waits", 0, 0)
+	})
+}
+
+func TestWhoAlsoWaitsForSomethingElseRestsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
+		defer view.Want()()
+		wantLook(t, o, "one waits, at the barrier", 0, 40*time.Second)
+		defer view.Want("k")()
+		wantLook(t, o, "another waits for a param", 0, 0)
+		if o.Rests() {
+			t.Error("it rests")
+		}
+	})
+}
+
+func TestLooksSeeEveryRenewalOfTheShortestLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
+		w.put(profile.At(profile.ParamSlots, profile.Leader, "1", "ttl"), "30s")
+		done(w, view, "u00", "u01")
+		wantLook(t, o, "a lease of 30 s", 0, 10*time.Second)
+	})
+}
