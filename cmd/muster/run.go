@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"muster/agent"
 	"muster/coordinator"
+	"muster/internal/backoff"
 	"muster/profile"
 	"muster/profile/drp"
 )
@@ -239,20 +241,31 @@ func (a *app) ran(ctx context.Context, l agent.Local, s step, round profile.Roun
 	return result(note.Exit)
 }
 
-// noteEnd notes how the step ended, even while the end was asked for: it has run.
 func (a *app) noteEnd(ctx context.Context, l agent.Local, s step, round profile.Round, exit int) error {
-	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
-	defer cancel()
-	err := l.EndStep(noting, s.name, round, exit)
-	if errors.Is(err, agent.ErrStopping) { // the agent ended, or is another by now
-		err = a.local(noting, commandTimeout, func(ctx context.Context, l agent.Local) error {
-			return l.EndStep(ctx, s.name, round, exit)
-		})
-	}
+	err := a.tellEnd(ctx, l, func(ctx context.Context, l agent.Local) error { return l.EndStep(ctx, s.name, round, exit) })
 	if err != nil {
 		return fmt.Errorf("step %s ended with exit %d, but that could not be noted: %w", s.name, exit, err)
 	}
 	return nil
+}
+
+// tellEnd tells how a step ended, even while the end was asked for: it has run.
+// Token, profile and writes were good when it began, so their refusal is outlived
+// as an endpoint that is away, for a while.
+func (a *app) tellEnd(ctx context.Context, l agent.Local, tell func(context.Context, agent.Local) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
+	defer cancel()
+	retry := backoff.New(200*time.Millisecond, 5*time.Second, rand.Float64)
+	for {
+		err := tell(ctx, l)
+		if errors.Is(err, agent.ErrStopping) { // the agent ended, or is another by now
+			err = a.local(ctx, commandTimeout, tell)
+		}
+		passes := errors.Is(err, profile.ErrRefused) || errors.Is(err, profile.ErrNotFound) || errors.Is(err, profile.ErrConflict)
+		if !passes || backoff.Sleep(ctx, retry.Next()) != nil {
+			return err
+		}
+	}
 }
 
 func result(exit int) error {

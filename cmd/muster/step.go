@@ -103,14 +103,9 @@ func (a *app) roll(ctx context.Context, l agent.Local, r agent.Rolling, timeout 
 	} else {
 		exit, started = command.execute(ctx)
 	}
-	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
-	defer cancel()
-	err = l.EndRoll(noting, r.Name, turn.Round, exit)
-	if errors.Is(err, agent.ErrStopping) { // the agent ended, or is another by now
-		err = a.local(noting, commandTimeout, func(ctx context.Context, l agent.Local) error {
-			return l.EndRoll(ctx, r.Name, turn.Round, exit)
-		})
-	}
+	err = a.tellEnd(ctx, l, func(ctx context.Context, l agent.Local) error {
+		return l.EndRoll(ctx, r.Name, turn.Round, exit)
+	})
 	switch {
 	case err != nil:
 		return fmt.Errorf("step %s ended with exit %d, but that could not be noted, and its seat is kept: %w", r.Name, exit, err)
