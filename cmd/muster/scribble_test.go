@@ -91,8 +91,11 @@ func cmdRemember(ts *testscript.TestScript, s *stage, _ []string) { s.kept = s.r
 
 func cmdSame(ts *testscript.TestScript, s *stage, _ []string) {
 	now := s.read(ts).Params
-	if string(now["site/noise"]) == string(s.kept["site/noise"]) {
-		ts.Fatalf("nobody has scribbled")
+	for late := time.Now().Add(patience); string(now["site/noise"]) == string(s.kept["site/noise"]); now = s.read(ts).Params {
+		if time.Now().After(late) {
+			ts.Fatalf("nobody has scribbled")
+		}
+		<-time.After(10 * time.Millisecond)
 	}
 	delete(now, "site/noise")
 	delete(s.kept, "site/noise")
