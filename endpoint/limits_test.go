@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -165,7 +166,7 @@ func ended(t *testing.T, conn net.Conn) bool {
 // Clients that send a header or a body byte by byte, or nothing, are cut off.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	s, stop := workServer(t, "", func(s *Server) {
-		s.times = requestTimes{header: 50 * time.Millisecond, body: 50 * time.Millisecond, idle: 50 * time.Millisecond}
+		s.times = requestTimes{header: 300 * time.Millisecond, body: 300 * time.Millisecond, idle: 300 * time.Millisecond}
 	})
 	token := userToken(t, s)
 	silent, err := net.Dial("tcp", s.listener.Addr().String())
@@ -188,7 +189,8 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		"idle after a request": "GET" + head + auth + "\r\n",
 	} {
 		conn := s.rawConn(t)
-		if _, err := io.WriteString(conn, sent); err != nil {
+		// On a host under load this client may be cut off before it begins.
+		if _, err := io.WriteString(conn, sent); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 			t.Fatal(err)
 		}
 		if !ended(t, conn) {
