@@ -81,6 +81,14 @@ func (p *Peer) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// Look takes note of the machine as it is now, if this member watches it.
+func (p *Peer) Look(ctx context.Context) error {
+	if p.completion == nil {
+		return nil
+	}
+	return p.completion.Look(ctx)
+}
+
 // Attend is Run without competing for slots.
 func (p *Peer) Attend(ctx context.Context) error {
 	pace := func() time.Duration {

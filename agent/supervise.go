@@ -102,7 +102,7 @@ func (a *Agent) runStep(ctx context.Context, log hclog.Logger, s steps.Step, rou
 		case noted:
 			return note.State == stepDone, a.settle(ctx, log, s.Name, round, note)
 		default:
-			err = a.cfg.RunStep(ctx, s, round)
+			err = a.startStep(ctx, s, round)
 			if _, ran, look := a.noted(s.Name, round); ran || look != nil {
 				continue
 			}
@@ -123,6 +123,17 @@ func (a *Agent) runStep(ctx context.Context, log hclog.Logger, s steps.Step, rou
 		}
 	}
 	return false, nil
+}
+
+// startStep runs the step. A workflow counts for the round though it is over before
+// this member sees that it has begun.
+func (a *Agent) startStep(ctx context.Context, s steps.Step, round profile.Round) error {
+	if s.Workflow != "" {
+		if err := a.peer.Look(ctx); err != nil {
+			return err
+		}
+	}
+	return a.cfg.RunStep(ctx, s, round)
 }
 
 // stepPause and stepPauseMost are how long a step that could not wait for its

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -33,8 +34,10 @@ type Completion struct {
 	// Random draws from [0, 1); nil takes math/rand/v2.
 	Random func() float64
 
+	mu    sync.Mutex // held from before the machine is read until that is noted
 	last  profile.Run
-	began bool // a first look was taken
+	began bool          // a first look was taken
+	start chan struct{} // closed then; made by who needs it first
 }
 
 // resultsKept is how many rounds of results a record keeps.
@@ -48,7 +51,7 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 	if err != nil {
 		return fmt.Errorf("last run of the machine: %w", err)
 	}
-	c.last = last
+	c.last = last // nobody else looks before it has begun
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	note := func(m profile.Machine, known string) error {
@@ -59,11 +62,16 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 		return err
 	}
 	since, noted := first.Version, true
-	if err := note(first, ""); err != nil {
+	c.mu.Lock()
+	err = note(first, "")
+	c.mu.Unlock()
+	if err != nil {
 		c.Logger.Warn("completion is held up", "err", err)
 		since, noted = "", false // try again at once, though the machine does not change
 	}
 	look := func(ctx context.Context, _ string) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if !noted {
 			// How the machine was found says how its run began: it is noted
 			// before what the machine has become since.
@@ -72,12 +80,7 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 			}
 			noted = true
 		}
-		known := c.known()
-		m, err := c.Machine.Read(ctx)
-		if err != nil {
-			return fmt.Errorf("own machine: %w", err)
-		}
-		return note(m, known)
+		return c.read(ctx, note)
 	}
 	follow := profile.Follow{Source: c.Machine, Since: since, Look: look, Outlook: c.Outlook, Random: c.Random, Trouble: func(err error) {
 		if err != nil {
@@ -87,6 +90,40 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 		}
 	}}
 	return follow.Run(ctx)
+}
+
+// Look looks at the machine now, once Run has begun. A run that begins after it
+// counts for the round that is known now though it is over before it is seen.
+func (c *Completion) Look(ctx context.Context) error {
+	c.mu.Lock()
+	start := c.startLocked()
+	c.mu.Unlock()
+	select {
+	case <-start:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.read(ctx, func(m profile.Machine, known string) error { return c.look(ctx, m, known) })
+}
+
+// read reads the machine, and hands it on with the round that was known before.
+func (c *Completion) read(ctx context.Context, note func(m profile.Machine, known string) error) error {
+	known := c.known()
+	m, err := c.Machine.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("own machine: %w", err)
+	}
+	return note(m, known)
+}
+
+// startLocked is closed once a first look was taken.
+func (c *Completion) startLocked() chan struct{} {
+	if c.start == nil {
+		c.start = make(chan struct{})
+	}
+	return c.start
 }
 
 // known is the id of the round that is open as far as this process knows.
@@ -118,7 +155,10 @@ func (c *Completion) look(ctx context.Context, m profile.Machine, known string) 
 		}
 		c.last = now
 	}
-	c.began = true
+	if !c.began {
+		c.began = true
+		close(c.startLocked())
+	}
 	if now.Round == 0 {
 		return nil
 	}

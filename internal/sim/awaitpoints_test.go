@@ -48,5 +48,5 @@ var awaitPoints = []point{
 	"Until@election.(*Leadership).unused",
 	"machine.Changed@coordinator.(*Completion).Run",
 	"machine.Read@agent.(*Agent).join",
-	"machine.Read@coordinator.(*Completion).Run",
+	"machine.Read@coordinator.(*Completion).read",
 }
