@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"muster/agent"
 	"muster/config"
 	"muster/profile"
+	"muster/steps"
 )
 
 func newAgent(a *app) *cobra.Command {
@@ -57,7 +59,7 @@ func newAgent(a *app) *cobra.Command {
 			}
 			defer member.Close()
 			ctx := cmd.Context()
-			defer a.onHangup(func() { member.Reload(func() { a.reload(cfg.Logger) }) })()
+			defer a.onHangup(func() { member.Reload(func() { a.reload(cfg.Logger, cfg.Steps) }) })()
 			if err := member.Join(ctx, true); err != nil {
 				return stopped(ctx, err)
 			}
@@ -100,8 +102,9 @@ func (a *app) onHangup(do func()) (stop func()) {
 	}
 }
 
-// reload reads the configuration again. What is wrong leaves it as it is.
-func (a *app) reload(log hclog.Logger) {
+// reload reads the configuration again, and the steps, which were these when the
+// agent started. What is wrong leaves it as it is.
+func (a *app) reload(log hclog.Logger, started []steps.Step) {
 	cfg, err := a.load()
 	if err != nil {
 		log.Error("the configuration was not read again", "err", err)
@@ -112,5 +115,10 @@ func (a *app) reload(log hclog.Logger) {
 	log.Info("the configuration was read again", "log_level", cfg.LogLevel)
 	if len(changed) > 0 {
 		log.Warn("restart the agent for what else has changed", "keys", strings.Join(changed, ", "))
+	}
+	if now, err := a.readSteps(); err != nil {
+		log.Error("the agent would not start again with the steps as they are", "err", err)
+	} else if !reflect.DeepEqual(now, started) {
+		log.Warn("restart the agent for the steps, which have changed", "steps_dir", a.cfg.StepsDir)
 	}
 }

@@ -65,7 +65,9 @@ func TestTheAgentTellsTheServiceManagerHowItIs(t *testing.T) {
 	c := newHosts(t, "", 1)
 	h := c.hosts[0]
 	m := newServiceManager(t, filepath.Join(c.dir, "notify"))
-	h.environ = []string{"NOTIFY_SOCKET=" + filepath.Join(c.dir, "notify"), "WATCHDOG_USEC=1000000"}
+	step := filepath.Join(h.home, "steps.d", "10-one.yaml")
+	c.write(filepath.Join(filepath.Dir(step), "README"), "none yet\n")
+	h.environ = []string{"NOTIFY_SOCKET=" + filepath.Join(c.dir, "notify"), "WATCHDOG_USEC=1000000", "MUSTER_STEPS_DIR=" + filepath.Dir(step)}
 	h.startAgent()
 	m.await(t, `WATCHDOG=1\n\n(?s:.*)READY=1\n`)
 	m.await(t, `STATUS=member of alpha, holds leader/1\n`)
@@ -79,12 +81,16 @@ func TestTheAgentTellsTheServiceManagerHowItIs(t *testing.T) {
 		}
 	}
 	c.write(file, config+"log_level: debug\nfingerprint: abcdef\n")
+	c.write(step, "name: one\nrole: leader\ncommand: [true]\n")
 	hangup()
 	m.await(t, `RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]{3,}\n\n(?s:.*)READY=1\n`)
-	c.write(file, "endpont: typo\n")
+	c.write(step, "name: one\n")
 	hangup()
 	m.await(t, `(?s:RELOADING.*){2}READY=1\n`)
-	for _, said := range []string{"read again: log_level=debug", "restart the agent for what else has changed: keys=fingerprint", `was not read again.*unknown key`} {
+	c.write(file, "endpont: typo\n")
+	hangup()
+	m.await(t, `(?s:RELOADING.*){3}READY=1\n`)
+	for _, said := range []string{"read again: log_level=debug", "restart the agent for what else has changed: keys=fingerprint", "restart the agent for the steps, which have changed", "(?s)would not start again with the steps.*10-one.yaml: ", `was not read again.*unknown key`} {
 		if log := read(filepath.Join(h.home, "agent.log")); !regexp.MustCompile(said).MatchString(log) {
 			t.Errorf("the log lacks %q:\n%s", said, log)
 		}
