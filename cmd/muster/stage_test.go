@@ -36,6 +36,8 @@ type stage struct {
 	machines int
 	started  map[string]*process
 	kept     profile.Params // what was remembered
+	lost     []byte         // the profile that was deleted
+	spoiled  []byte         // what a param was before it was spoiled
 
 	mu      sync.Mutex
 	secrets []string // every token that was made
@@ -139,15 +141,18 @@ func (s *stage) machine(ts *testscript.TestScript, key, name string, profiles ..
 // cmdToken writes a token for machine $KEY into KEY/profile.token, or into
 // KEY/state/credentials/machine.token, where muster looks for it.
 func cmdToken(ts *testscript.TestScript, s *stage, args []string) {
-	need(ts, len(args) == 2 || len(args) == 3, "token profile|machine KEY [TTL]")
-	ttl := time.Hour
-	if len(args) == 3 {
+	need(ts, len(args) >= 2 && len(args) <= 4, "token profile|machine KEY [TTL [PROFILE]]")
+	ttl, name := time.Hour, "alpha"
+	if len(args) == 4 {
+		name = args[3]
+	}
+	if len(args) > 2 {
 		var err error
 		ttl, err = time.ParseDuration(args[2])
 		ts.Check(err)
 	}
 	uuid, file := ts.Getenv(args[1]), filepath.Join(s.work, args[1], "profile.token")
-	make := func() (string, error) { return s.server.ProfileToken(uuid, "alpha", ttl) }
+	make := func() (string, error) { return s.server.ProfileToken(uuid, name, ttl) }
 	if args[0] == "machine" {
 		file = filepath.Join(s.work, args[1], "state", "credentials", "machine.token")
 		make = func() (string, error) { return s.server.MachineToken(uuid, ttl) }
