@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -33,10 +34,14 @@ type StateDir struct {
 // OpenStateDir makes the directory if need be (0700) and locks it. ErrLocked:
 // another process has it.
 func OpenStateDir(path string) (*StateDir, error) {
-	if err := os.MkdirAll(filepath.Join(path, "steps"), 0o700); err != nil {
+	steps := filepath.Join(path, "steps")
+	if err := os.MkdirAll(steps, 0o700); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = errors.Join(ownedLike(path, steps), ownedLike(path, lock.Name()))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
@@ -116,6 +121,21 @@ func (s *StateDir) write(name string, v any) error {
 	return nil
 }
 
+// ownedLike gives what root has made to the owner of the directory: a command of
+// root that is the member for a moment must not lock out the agent, which has a
+// user of its own.
+func ownedLike(dir, made string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return os.Lchown(made, int(owner.Uid), int(owner.Gid))
+}
+
 // replaceFile replaces a file as a whole, durably and with mode 0600. last,
 // which may be nil, is asked when the new content is on disk beside the old one,
 // and told under which name: its error leaves the old one in place.
@@ -130,7 +150,7 @@ func replaceFile(path string, raw []byte, last func(name string) error) (err err
 		}
 	}()
 	_, err = f.Write(raw)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, ownedLike(filepath.Dir(path), f.Name()), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if last != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -135,5 +136,34 @@ func TestStateThatIsNotWhatWasWrittenIsRefused(t *testing.T) {
 		if !errors.Is(state, agent.ErrState) || !errors.Is(run, agent.ErrState) {
 			t.Errorf("files that hold %q: got %v and %v, want ErrState", text, state, run)
 		}
+	}
+}
+
+func TestWhatRootWritesBelongsToTheOwnerOfTheStateDirectory(t *testing.T) {
+	path := t.TempDir()
+	owner := os.Getuid()
+	if owner == 0 { // else the owner is the one that it is anyway
+		owner = 12345
+		if err := os.Chown(path, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, err := agent.OpenStateDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := errors.Join(dir.Save(profile.State{UUID: "one"}), dir.SaveRun(profile.Run{N: 1})); err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(path, func(name string, e fs.DirEntry, err error) error {
+		info, err := e.Info()
+		if err == nil && int(info.Sys().(*syscall.Stat_t).Uid) != owner {
+			t.Errorf("%s belongs to %d, want %d", name, info.Sys().(*syscall.Stat_t).Uid, owner)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -186,10 +186,10 @@ func (wt waiter) pass(ctx context.Context, p Passing, progress func(string)) (co
 	ctx, cancel := bounded(ctx, p.Timeout)
 	defer cancel()
 	names := p.Params()
-	defer wt.view.Want(names...)()
-	if p.Role != "" {
+	if p.Role != "" { // who else is expected says whether the role is settled
 		names = append(names, profile.ParamExpected)
 	}
+	defer wt.view.Want(names...)()
 	if err := wt.refresh(ctx, append(profile.HotParams(), names...)); err != nil {
 		return coordinator.Passed{}, err
 	}

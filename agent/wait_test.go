@@ -14,6 +14,7 @@ import (
 	"muster/coordinator"
 	"muster/internal/leaktest"
 	"muster/profile"
+	"muster/profile/memory"
 )
 
 // waitFor waits through r, and tells of every progress.
@@ -171,5 +172,31 @@ func TestACommandThatIsToldToEndSaysItsOwnResult(t *testing.T) {
 		if got != want {
 			t.Errorf("Do that is told to end: got %v, want %v", got, want)
 		}
+	}
+}
+
+func TestAGateOnARoleOpensOnceASelfSeededClusterIsFull(t *testing.T) {
+	params, err := profile.Seed{Profile: "alpha", Expect: 2, Leaders: 1}.Params()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{Profile: memory.New("alpha", params)}
+	one := run(t, c.config("one", t.TempDir()))
+	eventually(t, "one holds the slot", func() bool {
+		slots, err := c.Document().Slots()
+		return err == nil && slots[profile.Leader]["1"].Holder == "one"
+	})
+	said, ended := make(chan string, 16), make(chan error, 1)
+	go func() {
+		passed, err := one.Pass(t.Context(), agent.Passing{Passage: coordinator.Passage{Role: profile.Leader}}, func(s string) { said <- s })
+		if err == nil && !passed.Has {
+			err = errEnough
+		}
+		ended <- err
+	}()
+	receive(t, "it says what it waits for", said)
+	run(t, c.config("two", t.TempDir()))
+	if err := receive(t, "the gate opens", ended); err != nil {
+		t.Errorf("Pass: %v", err)
 	}
 }
