@@ -63,7 +63,12 @@ func (s service) Stop() error {
 	return s.step("stop")
 }
 
-func (s service) Restart() error         { return s.step("restart") }
+func (s service) Restart() error {
+	err := s.step("restart")
+	s.running = err == nil
+	return err
+}
+
 func (s service) Running() (bool, error) { return s.running, nil }
 
 func newHost(t *testing.T) (*install.Host, *manager) {
@@ -171,6 +176,9 @@ func TestAnInstallationThatFailsLeavesWhatWasThere(t *testing.T) {
 				t.Fatalf("once it is mended: %v", err)
 			}
 			before := files(t, h.Root)
+			if !m.running {
+				t.Error("it does not run")
+			}
 			m.fails = map[string]string{"users": "users", "install": "install", "start": "restart"}[fails]
 			if _, err := h.Install(t.Context(), install.Content{Program: []byte("newer"), Settings: []byte("profile: other\n"), Unit: "unit 2", Sysusers: "u muster"}); !errors.Is(err, errBroken) {
 				t.Fatalf("error %v", err)
@@ -178,6 +186,9 @@ func TestAnInstallationThatFailsLeavesWhatWasThere(t *testing.T) {
 			m.fails = ""
 			if diff := cmp.Diff(before, files(t, h.Root)); diff != "" {
 				t.Errorf("after an upgrade that failed (-want +got):\n%s", diff)
+			}
+			if !m.running {
+				t.Error("what ran before the upgrade that failed does not run any more")
 			}
 		})
 	}
@@ -223,6 +234,30 @@ func TestUninstallUndoesAndPurgeLeavesNothing(t *testing.T) {
 	for path := range files(t, h.Root) {
 		if strings.Contains(path, "muster") {
 			t.Errorf("%s is left", path)
+		}
+	}
+}
+
+func TestRootDoesNotFollowWhereTheAgentsUserLeads(t *testing.T) {
+	for _, link := range []string{"/var/lib/muster/credentials", "/var/lib/muster/credentials/profile.token"} {
+		h, _ := newHost(t)
+		elsewhere := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(h.Root, filepath.Dir(link)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(elsewhere, h.Root+link); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(elsewhere, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Install(t.Context(), content()); !errors.Is(err, install.ErrInvalid) {
+			t.Errorf("%s: %v", link, err)
+		}
+		info, err := os.Stat(elsewhere)
+		entries, errRead := os.ReadDir(elsewhere)
+		if err != nil || errRead != nil || info.Mode().Perm() != 0o755 || len(entries) > 0 {
+			t.Errorf("%s: it became %v with %v", link, info.Mode(), entries)
 		}
 	}
 }

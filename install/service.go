@@ -1,8 +1,10 @@
 package install
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/kardianos/service"
 )
@@ -37,6 +39,28 @@ func Systemd(unit string) (Service, error) {
 		return nil, fmt.Errorf("service manager: %w", err)
 	}
 	return systemd{s}, nil
+}
+
+// Start implements Service. It does not wait until the agent has joined, which
+// takes as long as the endpoint is away; it does wait for one that ends at once.
+func (s systemd) Start() error { return s.begin("start") }
+
+// Restart implements Service, as Start does.
+func (s systemd) Restart() error { return s.begin("restart") }
+
+// endsSoon is within what time an agent ends that cannot run.
+const endsSoon = 3 * time.Second
+
+func (s systemd) begin(word string) error {
+	if err := run(context.Background(), "systemctl", "--no-block", word, name); err != nil {
+		return err
+	}
+	for end := time.Now().Add(endsSoon); time.Now().Before(end); time.Sleep(endsSoon / 10) {
+		if _, err := s.Status(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Running implements Service.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 )
@@ -19,6 +20,7 @@ type work struct {
 	uid, gid int // of the agent's user
 	changed  []string
 	undos    []func() error
+	again    func() error // starts the agent of before, once it is there again
 	err      error
 }
 
@@ -33,6 +35,9 @@ func (w *work) undo() error {
 	var faults []error
 	for _, undo := range slices.Backward(w.undos) {
 		faults = append(faults, undo())
+	}
+	if w.again != nil {
+		faults = append(faults, w.again())
 	}
 	return errors.Join(faults...)
 }
@@ -51,12 +56,15 @@ func (w *work) put(path string, content []byte, mode fs.FileMode, uid, gid int) 
 	w.do(func() error {
 		full := w.host.Root + path
 		before, err := os.ReadFile(full)
-		was, errStat := os.Stat(full)
+		was, errStat := os.Lstat(full)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
-		if err == nil && errStat == nil && bytes.Equal(before, content) && was.Mode().Perm() == mode {
-			return os.Chown(full, uid, gid)
+		if errStat == nil && !was.Mode().IsRegular() {
+			return fmt.Errorf("%w: expected a file or nothing at %s, found %s: look who put that there", ErrInvalid, full, was.Mode())
+		}
+		if err == nil && bytes.Equal(before, content) && was.Mode().Perm() == mode {
+			return os.Lchown(full, uid, gid)
 		}
 		if err := w.make(filepath.Dir(path)); err != nil {
 			return err
@@ -69,10 +77,12 @@ func (w *work) put(path string, content []byte, mode fs.FileMode, uid, gid int) 
 			if was == nil {
 				return os.Remove(full)
 			}
-			return renameio.WriteFile(full, before, was.Mode().Perm(), renameio.WithStaticPermissions(was.Mode().Perm()))
+			owner := was.Sys().(*syscall.Stat_t)
+			return errors.Join(renameio.WriteFile(full, before, was.Mode().Perm(), renameio.WithStaticPermissions(was.Mode().Perm())),
+				os.Lchown(full, int(owner.Uid), int(owner.Gid)))
 		})
 		w.changed = append(w.changed, path)
-		return os.Chown(full, uid, gid)
+		return os.Lchown(full, uid, gid)
 	})
 }
 
@@ -99,10 +109,14 @@ func (w *work) directory(path string) {
 		if err := w.make(path); err != nil {
 			return err
 		}
+		// Its owner is not root, and what root does there must not follow where a link leads.
+		if info, err := os.Lstat(full); err != nil || !info.IsDir() {
+			return fmt.Errorf("%w: expected a directory at %s, found something else (%v): look who put that there", ErrInvalid, full, err)
+		}
 		if err := os.Chmod(full, 0o700); err != nil {
 			return err
 		}
-		return os.Chown(full, w.uid, w.gid)
+		return os.Lchown(full, w.uid, w.gid)
 	})
 }
 
@@ -145,15 +159,17 @@ func (w *work) register(text string) error {
 func (w *work) start() {
 	w.do(func() error {
 		running, err := w.service.Running()
-		switch {
-		case err == nil && running && len(w.changed) == 0:
+		if err == nil && running && len(w.changed) == 0 {
 			return nil
-		case running:
+		}
+		if running {
+			w.again = w.service.Start
 			err = w.service.Restart()
-		default: // also one that has failed
+		} else { // also one that has failed
 			err = w.service.Start()
 		}
 		if err != nil {
+			w.undos = append(w.undos, w.service.Stop)
 			return fmt.Errorf("start the service: %w; see journalctl -u muster", err)
 		}
 		return nil

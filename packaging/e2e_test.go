@@ -188,6 +188,17 @@ func TestThePackageOnARealHost(t *testing.T) {
 	h.sh("systemctl reload muster")
 	h.well()
 
+	// A watchdog that is not fed sends ABRT.
+	h.sh("kill -ABRT $(systemctl show muster --property MainPID --value)")
+	await(t, "the restart after an abort", func() error {
+		if now, err := h.try("systemctl show muster --property NRestarts --property ActiveState"); err != nil || now != "NRestarts=1\nActiveState=active\n" {
+			return fmt.Errorf("%s (%v)", now, err)
+		}
+		return nil
+	})
+	h.sh("systemctl restart muster && systemctl reset-failed muster")
+	h.well()
+
 	h.shutdown()
 	h.boot()
 	h.well()

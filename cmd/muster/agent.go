@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -33,6 +34,9 @@ func newAgent(a *app) *cobra.Command {
 			"`muster run` does. They are read when it starts; with a file that is no step it does not start (exit 2).",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// A panic, and the SIGABRT of a watchdog, would be exit code 2, after which the unit is not
+			// started again; so they end it by a signal, after the stacks are printed.
+			debug.SetTraceback("crash")
 			cfg, err := a.agentConfig()
 			if err != nil {
 				return err

@@ -45,7 +45,7 @@ func newInstall(a *app) *cobra.Command {
 			for _, path := range changed {
 				fmt.Fprintln(a.stdout, "wrote", path)
 			}
-			fmt.Fprintln(a.stdout, "the agent runs: see `muster status`, and `journalctl -u muster`")
+			fmt.Fprintln(a.stdout, "the agent is started: see `muster doctor`, and `journalctl -u muster`")
 			return nil
 		},
 	}
