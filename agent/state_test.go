@@ -157,6 +157,9 @@ func TestWhatRootWritesBelongsToTheOwnerOfTheStateDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = filepath.WalkDir(path, func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
 		info, err := e.Info()
 		if err == nil && int(info.Sys().(*syscall.Stat_t).Uid) != owner {
 			t.Errorf("%s belongs to %d, want %d", name, info.Sys().(*syscall.Stat_t).Uid, owner)

@@ -125,8 +125,5 @@ func (r *stepRunner) close() {
 // stepEnvironment is what a step inherits: without what is meant for the agent
 // alone.
 func stepEnvironment(own []string) []string {
-	return slices.DeleteFunc(slices.Clone(own), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains([]string{"RS_TOKEN", "RS_KEY", "RS_JOB_UUID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}, name)
-	})
+	return without(own, "RS_TOKEN", "RS_KEY", "RS_JOB_UUID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 }

