@@ -20,8 +20,8 @@ import (
 // runs any more that could still call EndStep, soon after ctx has ended too.
 type RunStep func(ctx context.Context, s steps.Step, round profile.Round) error
 
-// ErrStepOver means that a step will not run in a round: the round is over, or
-// was waited for too long, or a peer failed in it.
+// ErrStepOver means that a step will not run in a round, whatever is mended: the
+// round is over, or was waited for too long, or a peer failed in it.
 var ErrStepOver = errors.New("agent: the step will not run in this round")
 
 // checkSteps refuses steps of roles that the cluster does not have: more likely a
@@ -56,19 +56,18 @@ func (a *Agent) runSteps(ctx context.Context) error {
 			continue
 		}
 		last = round
-		if err := a.runRound(ctx, d, round); err != nil {
+		if err := a.runRound(ctx, round); err != nil {
 			return err
 		}
 	}
 }
 
-// runRound runs the steps of one round: what the profile d names, and those of this
+// runRound runs the steps of one round: what the profile names, and those of this
 // host. Its error is ctx's cause.
-func (a *Agent) runRound(ctx context.Context, d *profile.Document, round profile.Round) error {
-	named, err := planted(d)
-	if err != nil {
-		a.log.Named("steps").Error("no step runs in this round", "round", round.N, "err", err)
-		return nil
+func (a *Agent) runRound(ctx context.Context, round profile.Round) error {
+	named, over, err := a.named(ctx, round)
+	if err != nil || over {
+		return err
 	}
 	for i, s := range slices.Concat(named, a.cfg.Steps) {
 		log := a.log.Named("steps").With("step", s.Name, "round", round.N)

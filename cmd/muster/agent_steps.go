@@ -88,7 +88,7 @@ func (r *stepRunner) run(ctx context.Context, s steps.Step, round profile.Round)
 	switch code := cmd.ProcessState.ExitCode(); code {
 	case exitOK:
 		return nil
-	case exitUsage, exitTimedOut, exitPeerFailed, exitSuperseded:
+	case exitTimedOut, exitPeerFailed, exitSuperseded: // not exitUsage: what was read at the start was good, so that is of the profile, and mended there
 		return fmt.Errorf("%w (exit %d)", agent.ErrStepOver, code)
 	default:
 		return fmt.Errorf("muster run: %s", cmd.ProcessState)
