@@ -71,7 +71,14 @@ type toil struct {
 // run lets a member for each of these times complete its workflow at that time, and
 // all of them wait for that.
 func (to *toil) run(t *testing.T, at []time.Duration, unversed bool) {
-	members := uuids(len(at))
+	fellows, machines, end := to.start(t, len(at), unversed)
+	to.wait(t, fellows, machines, at)
+	end()
+}
+
+// start lets so many members work until end is called, which waits for that.
+func (to *toil) start(t *testing.T, n int, unversed bool) (fellows []*fellow, machines []*memory.Machine, end func()) {
+	members := uuids(n)
 	params, err := profile.Seed{Profile: "alpha", Members: members, Leaders: 1}.Params()
 	if err != nil {
 		t.Fatal(err)
@@ -80,8 +87,6 @@ func (to *toil) run(t *testing.T, at []time.Duration, unversed bool) {
 	if unversed {
 		to.WithoutVersions()
 	}
-	var machines []*memory.Machine
-	var fellows []*fellow
 	ctx, stop := context.WithCancelCause(t.Context())
 	var ended sync.WaitGroup
 	for _, uuid := range members {
@@ -102,11 +107,12 @@ func (to *toil) run(t *testing.T, at []time.Duration, unversed bool) {
 		machines, fellows = append(machines, m), append(fellows, f)
 	}
 	time.Sleep(time.Minute) // claims and joins are over
-	to.wait(t, fellows, machines, at)
-	stop(errEnough)
-	ended.Wait()
-	for _, f := range fellows {
-		f.dir.Close()
+	return fellows, machines, func() {
+		stop(errEnough)
+		ended.Wait()
+		for _, f := range fellows {
+			f.dir.Close()
+		}
 	}
 }
 

@@ -65,7 +65,9 @@ func NewPeer(cfg PeerConfig) *Peer {
 	if cfg.Machine != nil {
 		p.completion = &coordinator.Completion{
 			Member: cfg.Member, Store: cfg.Store, View: cfg.View, Machine: cfg.Machine, Journal: cfg.Runs, Logger: log, Random: cfg.Random,
-			Outlook: p.outlook.Own(),
+		}
+		if cfg.First.Version == "" { // else hints come, and cost nothing while nothing changes
+			p.completion.Outlook = p.outlook.Own()
 		}
 	}
 	return p

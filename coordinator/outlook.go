@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,17 +28,18 @@ var _ profile.Outlook = (*Outlook)(nil)
 // for "".
 func NewOutlook(view *profile.View, uuid string) *Outlook { return &Outlook{view: view, uuid: uuid} }
 
-// Looks rest at most restEach for each who is awaited, so that few are quick, up to
-// restMost; twice that as long as the own machine is missing, whose completion
-// brings the whole profile with it. After a hint they rest restEach for each who is
-// missing, as more will come; not for the last one. The own machine is
-// polled every pollOwn, so that there is room for polling the profile, and every
-// restOwn once it is done.
+// Looks rest at most restEach for each who is awaited, so that few are quick; twice
+// that as long as the own machine is missing, whose completion brings the whole
+// profile with it; and never longer than MostRest, or restHolder where this member
+// holds a slot: it is to give that up soon when it is asked to. After a hint they
+// rest restEach for each who is missing, as more will come; not for the last one.
+// The own machine is polled every pollOwn, so that there is room for polling the
+// profile, and every restOwn once it is done.
 const (
-	restEach = 400 * time.Millisecond
-	restMost = 20 * time.Second
-	pollOwn  = 6 * time.Second
-	restOwn  = time.Minute
+	restEach   = 400 * time.Millisecond
+	restHolder = 8 * time.Second
+	pollOwn    = 7 * time.Second
+	restOwn    = time.Minute
 )
 
 // awaiting is a barrier that somebody waits for, and how it comes on.
@@ -45,13 +47,14 @@ type awaiting struct {
 	name  string
 	round profile.Round
 
-	n       uint64    // number of the state that was counted
-	missing int       // in that state
-	own     bool      // the own machine is
-	since   time.Time // when so many were, or the first news came after a calm
-	calm    bool      // that state brought nobody nearer, and no news has come
-	due     time.Time // when all will be done if they go on as fast; zero if that cannot be told
-	most    time.Duration
+	n       uint64        // number of the state that was counted
+	missing int           // in that state
+	own     bool          // the own machine is
+	since   time.Time     // when so many were, or the first news came after a calm
+	calm    bool          // that state brought nobody nearer, and no news has come
+	due     time.Time     // when all will be done if they go on as fast; zero if that cannot be told
+	most    time.Duration // that looks rest
+	mostOwn time.Duration // that they do while the own machine is missing
 }
 
 // Await says that somebody waits for a barrier in a round, until release is called.
@@ -130,7 +133,12 @@ func (a *awaiting) count(d *profile.Document, uuid string) {
 		return
 	}
 	a.missing, a.own = t.Total-len(t.Done)-len(t.Failed), slices.Contains(t.Missing, uuid)
-	a.most = min(restMost, restEach*time.Duration(t.Total), leastTTL(d)/3)
+	rest := d.MostRest()
+	if holds(d, uuid) {
+		rest = min(rest, restHolder)
+	}
+	a.most = min(rest, restEach*time.Duration(t.Total))
+	a.mostOwn = min(rest, 2*a.most)
 	done := before.missing - a.missing
 	if before.n == 0 || done <= 0 {
 		return
@@ -149,30 +157,29 @@ func (a *awaiting) hold() time.Duration {
 	}
 	switch {
 	case a.own:
-		return 2 * a.most
+		return a.mostOwn
 	case a.missing <= 1:
 		return 0
 	}
 	return min(a.most, restEach*time.Duration(a.missing))
 }
 
-// leastTTL is the shortest of all leases: each look is to see its holder's next
-// renewal.
-func leastTTL(d *profile.Document) time.Duration {
-	least := profile.MostTTL
+// holds reports whether the member with this UUID holds a slot, which it may be
+// asked for.
+func holds(d *profile.Document, uuid string) bool {
 	slots, _ := d.Slots()
 	for _, all := range slots {
 		for _, s := range all {
-			if ttl, err := profile.ParseTTL(s.TTL); err == nil && ttl > 0 {
-				least = min(least, ttl)
+			if !s.Free() && s.Holder == uuid {
+				return true
 			}
 		}
 	}
-	return least
+	return false
 }
 
-// Own is the outlook on the own machine, where that is polled: what it does once it
-// is done cannot bring a verdict.
+// Own is the outlook on the own machine where that is polled: what it does once its
+// completion is recorded cannot bring a verdict.
 func (o *Outlook) Own() profile.Outlook { return ownMachine{o} }
 
 type ownMachine struct{ *Outlook }
@@ -180,19 +187,31 @@ type ownMachine struct{ *Outlook }
 // Due implements profile.Outlook.
 func (ownMachine) Due() time.Time { return time.Time{} }
 
-// Hold implements profile.Outlook.
+// Hold implements profile.Outlook. Who waits at a barrier that it is no part of, or
+// has arrived at, is not done: others may wait for its machine.
 func (m ownMachine) Hold() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if d, _ := m.view.Latest(); d.Version != "" { // hints come, and cost nothing while nothing changes
-		return 0
-	}
 	all := m.countLocked()
+	d, _ := m.view.Latest()
 	switch {
 	case len(all) == 0 || slices.ContainsFunc(all, func(a *awaiting) bool { return a.missing == 0 }):
 		return 0
+	case completed(d, m.uuid):
+		return restOwn
 	case slices.ContainsFunc(all, func(a *awaiting) bool { return a.own }):
 		return pollOwn
 	}
-	return restOwn
+	return 0
+}
+
+// completed reports whether the member's completion is recorded for the round of
+// now.
+func completed(d *profile.Document, uuid string) bool {
+	round, err := d.Round()
+	if err != nil {
+		return false
+	}
+	record, _, err := d.Record(uuid)
+	return err == nil && record.Results[strconv.Itoa(round.N)] == profile.Complete
 }

@@ -42,10 +42,10 @@ func TestLooksComeSoonerTheFewerAreMissingAndTheFasterTheyCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, view, o, release := outlook(t, profile.Seed{Leaders: 1})
 		all := members(50)
-		wantLook(t, o, "nobody is done", 0, 40*time.Second) // the own machine is among them
+		wantLook(t, o, "nobody is done", 0, 22*time.Second) // the own machine is among them
 		done(w, view, all[1:10]...)
 		pass(10 * time.Second)
-		wantLook(t, o, "others are, the own machine is not", 0, 40*time.Second)
+		wantLook(t, o, "others are, the own machine is not", 0, 22*time.Second)
 		pass(10 * time.Second)
 		done(w, view, all[0])
 		wantLook(t, o, "the own machine is, long after", 20*time.Second, 16*time.Second)
@@ -69,7 +69,7 @@ func TestWhoAlsoWaitsForSomethingElseRestsForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
 		defer view.Want()()
-		wantLook(t, o, "one waits, at the barrier", 0, 40*time.Second)
+		wantLook(t, o, "one waits, at the barrier", 0, 22*time.Second)
 		defer view.Want("k")()
 		wantLook(t, o, "another waits for a param", 0, 0)
 		if o.Rests() {
@@ -82,7 +82,54 @@ func TestLooksSeeEveryRenewalOfTheShortestLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
 		w.put(profile.At(profile.ParamSlots, profile.Leader, "1", "ttl"), "30s")
+		see(view, w.Document())
+		wantLook(t, o, "a lease of 30 s, the own machine runs", 0, 10*time.Second)
 		done(w, view, "u00", "u01")
-		wantLook(t, o, "a lease of 30 s", 0, 10*time.Second)
+		wantLook(t, o, "it is done", 0, 10*time.Second)
+	})
+}
+
+func TestWhoHoldsASlotLooksSoonEnoughToHandItOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
+		w.put(profile.At(profile.ParamSlots, profile.Leader, "1", "holder"), "u00")
+		see(view, w.Document())
+		wantLook(t, o, "the own machine runs", 0, 8*time.Second)
+		pass(10 * time.Minute)
+		done(w, view, "u00")
+		wantLook(t, o, "it is done, and the others are slow", 8*time.Second, 8*time.Second)
+	})
+}
+
+func TestTheOwnMachineIsLeftAloneOnlyOnceItsCompletionIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, view, o, release := outlook(t, profile.Seed{Leaders: 1})
+		want := func(when string, hold time.Duration) {
+			t.Helper()
+			if got := o.Own().Hold(); got != hold {
+				t.Errorf("%s: hold %s, want %s", when, got, hold)
+			}
+		}
+		want("it is waited for", 7*time.Second)
+		done(w, view, "u00")
+		want("it is done", time.Minute)
+		w.open(1, true)
+		see(view, w.Document())
+		release()
+		defer o.Await(profile.BarrierComplete, w.nth(2))()
+		want("it is waited for in the next round", 7*time.Second)
+		plan := profile.BarrierSpec{Name: "leaders", Of: profile.OfComplete, Asked: profile.Asked{Role: new(profile.Leader)}}.Plan
+		way := w.Store(nil)
+		defer way.Settle()
+		if _, err := profile.NewOperator(way).Write(t.Context(), plan); err != nil {
+			t.Fatal(err)
+		}
+		w.put(profile.At(profile.ParamSlots, profile.Leader, "1", "holder"), "u01")
+		see(view, w.Document())
+		o2 := coordinator.NewOutlook(view, "u00")
+		defer o2.Await("leaders", w.nth(2))()
+		if got := o2.Own().Hold(); got != 0 {
+			t.Errorf("only the leader is waited for: hold %s, want the usual poll", got)
+		}
 	})
 }

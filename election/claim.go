@@ -14,8 +14,10 @@ import (
 // Times of competing.
 const (
 	// wantedFor is how long a free slot is kept for the member that it is
-	// wanted for, once nobody is seen to touch it; longer where members rested.
+	// wanted for, once nobody is seen to touch it; longer where members rested,
+	// or may rest at a barrier: then claimIn longer than that.
 	wantedFor = 10 * time.Second
+	claimIn   = 2 * time.Second
 	// coolFor is how long a member that resigned leaves the role to others.
 	coolFor = 10 * time.Second
 	// quietFor is how long the profile must rest before members rank by
@@ -88,11 +90,12 @@ func (e *Elector) open(d *profile.Document, role string, later time.Duration) (o
 		return nil, 0, err
 	}
 	e.seen.look(slots, e.cfg.Clock.Now())
+	kept := max(wantedFor, d.MostRest()*6/5+claimIn) // polling is jittered by a fifth
 	for _, n := range profile.SlotNumbers(slots[role]) {
 		if i, err := strconv.Atoi(n); err != nil || i < 1 || i > count || strconv.Itoa(i) != n {
 			continue
 		}
-		from, ever, err := e.opens(role, n, later)
+		from, ever, err := e.opens(role, n, later, kept)
 		if err != nil {
 			return nil, 0, fmt.Errorf("slot %s: %w", n, err)
 		}
@@ -109,8 +112,9 @@ func (e *Elector) open(d *profile.Document, role string, later time.Duration) (o
 }
 
 // opens returns the moment from which this member may claim a slot if nothing
-// changes until then, and whether there is one.
-func (e *Elector) opens(role, n string, later time.Duration) (time.Duration, bool, error) {
+// changes until then, and whether there is one. Leases lapse later by so much, and
+// what is wanted for another is kept so long.
+func (e *Elector) opens(role, n string, later, kept time.Duration) (time.Duration, bool, error) {
 	seen := e.seen[[2]string{role, n}]
 	me, s := e.cfg.Member.UUID(), seen.slot
 	var from time.Duration
@@ -127,7 +131,7 @@ func (e *Elector) opens(role, n string, later time.Duration) (time.Duration, boo
 		from = lapse + later
 	}
 	if s.Wanted != "" && s.Wanted != profile.Anybody && s.Wanted != me {
-		from = max(from, seen.wanted+wantedFor, e.rest.until)
+		from = max(from, seen.wanted+kept, e.rest.until)
 	}
 	return from, true, nil
 }

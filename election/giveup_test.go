@@ -146,6 +146,26 @@ func TestASlotWantedForADeadMemberGoesToOthersAfterTenSeconds(t *testing.T) {
 	})
 }
 
+// A member of a large cluster that waits at a barrier looks rarely.
+func TestASlotIsKeptForAMemberUntilItMustHaveLooked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 30
+		w := formed(t, n, profile.Seed{Leaders: 1})
+		first := w.leading(profile.Leader)[0]
+		others := slices.DeleteFunc(members(n), func(m string) bool { return m == first })
+		w.of(others[0]).crash()
+		w.operate(profile.Transfer{Role: profile.Leader, Slot: "1", To: others[0]}.Plan)
+		pass(w.Document().MostRest() * 6 / 5)
+		if got := w.holders(profile.Leader); len(got) != 0 {
+			t.Errorf("%v claimed what is kept for %s", got, others[0])
+		}
+		pass(10 * time.Second)
+		if got := w.leading(profile.Leader); len(got) != 1 || got[0] == others[0] {
+			t.Errorf("%v leads, want one of those that live", got)
+		}
+	})
+}
+
 func TestASlotIsNotGivenUpBeforeWhatRunsUnderItHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := formed(t, 2, profile.Seed{Leaders: 1})
