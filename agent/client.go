@@ -85,6 +85,11 @@ func (c *Client) EndStep(ctx context.Context, name string, round profile.Round, 
 	return c.call(ctx, http.MethodPost, "steps/end", stepBody{Name: name, Round: round, Exit: exit}, nil)
 }
 
+// TakeBackStep implements Local.
+func (c *Client) TakeBackStep(ctx context.Context, name string, note StepNote) error {
+	return c.call(ctx, http.MethodPost, "steps/takeback", stepBody{Name: name, Note: note}, nil)
+}
+
 // Set implements Local.
 func (c *Client) Set(ctx context.Context, s Setting) (sealed bool, err error) {
 	err = c.call(ctx, http.MethodPost, "set", s, &sealed)

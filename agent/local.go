@@ -28,6 +28,9 @@ type Local interface {
 	// it may have run already: whoever asks for that has looked.
 	BeginStep(ctx context.Context, name string, round profile.Round, retry bool) (note StepNote, again bool, err error)
 	EndStep(ctx context.Context, name string, round profile.Round, exit int) error
+	// TakeBackStep is in the place of EndStep for a step that surely was not started
+	// after all, with the note of BeginStep: it may begin again.
+	TakeBackStep(ctx context.Context, name string, note StepNote) error
 	// Roll blocks until it is this member's turn in a rolling step, and EndRoll
 	// ends the turn.
 	Roll(ctx context.Context, r Rolling, progress func(string)) (Turn, error)

@@ -147,6 +147,12 @@ func (a *Agent) serve(ctx context.Context, l net.Listener) error {
 			answer(w, b, a.EndStep(r.Context(), b.Name, b.Round, b.Exit))
 		}
 	})
+	mux.HandleFunc("POST /v1/steps/takeback", func(w http.ResponseWriter, r *http.Request) {
+		var b stepBody
+		if asked(w, r, &b) {
+			answer(w, b, a.TakeBackStep(r.Context(), b.Name, b.Note))
+		}
+	})
 	mux.HandleFunc("POST /v1/set", func(w http.ResponseWriter, r *http.Request) {
 		var s Setting
 		if asked(w, r, &s) {

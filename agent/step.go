@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -21,6 +22,7 @@ type StepNote struct {
 	RoundID string `json:"round_id"`
 	State   string `json:"state"` // started | done | failed
 	Exit    int    `json:"exit"`
+	Try     string `json:"try,omitempty"` // another each time that it begins
 }
 
 // States of a step's note, and results of profile.Step.
@@ -54,8 +56,25 @@ func (a *Agent) begin(name string, round profile.Round, redo bool) (note StepNot
 			return note, again, err
 		}
 	}
-	note = StepNote{Round: round.N, RoundID: round.ID, State: stepStarted}
+	note = StepNote{Round: round.N, RoundID: round.ID, State: stepStarted, Try: rand.Text()}
 	return note, false, a.noteLocked(name, note)
+}
+
+// TakeBackStep removes durably what BeginStep has noted, for one that surely was not
+// started: it may begin again. It does nothing once something else is noted, also
+// that it has begun another time.
+func (a *Agent) TakeBackStep(_ context.Context, name string, note StepNote) error {
+	a.steps.Lock()
+	defer a.steps.Unlock()
+	note.State = stepStarted
+	if now, noted, err := a.notedLocked(name, profile.Round{N: note.Round, ID: note.RoundID}); err != nil || !noted || now != note {
+		return err
+	}
+	notes, err := a.notes(name)
+	if err != nil {
+		return err
+	}
+	return a.keep(name, slices.DeleteFunc(notes, func(n StepNote) bool { return n == note }))
 }
 
 // ran reports whether the step has run in round, and how it ended. The error is
@@ -100,8 +119,14 @@ func (a *Agent) notes(name string) ([]StepNote, error) {
 	return notes, err
 }
 
+// keep keeps notes of a step, and wakes who waits for news of them.
 func (a *Agent) keep(name string, notes []StepNote) error {
-	return a.dir.write(noteFile(name), notes[max(0, len(notes)-notesKept):])
+	if err := a.dir.write(noteFile(name), notes[max(0, len(notes)-notesKept):]); err != nil {
+		return err
+	}
+	close(a.renoted)
+	a.renoted = make(chan struct{})
+	return nil
 }
 
 func noteFile(name string) string { return filepath.Join("steps", name+".json") }
@@ -165,12 +190,7 @@ func (a *Agent) noteLocked(name string, note StepNote) error {
 		return err
 	}
 	notes = slices.DeleteFunc(notes, func(n StepNote) bool { return n.Round == note.Round && n.RoundID == note.RoundID })
-	if err := a.keep(name, append(notes, note)); err != nil {
-		return err
-	}
-	close(a.renoted)
-	a.renoted = make(chan struct{})
-	return nil
+	return a.keep(name, append(notes, note))
 }
 
 // stepRounds is how many rounds of step results a record keeps.

@@ -131,3 +131,44 @@ func TestANoteIsOfItsOwnRoundAndNotOfItsNumber(t *testing.T) {
 		}
 	}
 }
+
+func TestAStepThatWasNotStartedAfterAllMayBeginAgain(t *testing.T) {
+	c := seeded(t, 1, "one")
+	cfg := c.config("one", t.TempDir())
+	a := joined(t, cfg)
+	begin := func(retry bool) agent.StepNote {
+		t.Helper()
+		note, again, err := a.BeginStep(t.Context(), "install", nth(1), retry)
+		if again || err != nil {
+			t.Fatalf("got again %v and %v, want to run", again, err)
+		}
+		return note
+	}
+	takeBack := func(note agent.StepNote) {
+		t.Helper()
+		if err := a.TakeBackStep(t.Context(), "install", note); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := begin(false)
+	takeBack(first)
+	a.Close()
+	a = joined(t, cfg) // it is durable
+	second := begin(false)
+	takeBack(first) // told once more, since the answer was lost
+	if _, _, err := a.BeginStep(t.Context(), "install", nth(1), false); !errors.Is(err, agent.ErrStepUnknown) {
+		t.Errorf("taken back by whoever had begun it before: got %v, want ErrStepUnknown", err)
+	}
+	third := begin(true)
+	takeBack(second)
+	if _, _, err := a.BeginStep(t.Context(), "install", nth(1), false); !errors.Is(err, agent.ErrStepUnknown) {
+		t.Errorf("taken back by whoever had begun it before --retry: got %v, want ErrStepUnknown", err)
+	}
+	if err := a.EndStep(t.Context(), "install", nth(1), 0); err != nil {
+		t.Fatal(err)
+	}
+	takeBack(third)
+	if _, again, err := a.BeginStep(t.Context(), "install", nth(1), false); !again || err != nil {
+		t.Errorf("taken back once it has run: got again %v and %v, want that it has run", again, err)
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/url"
+	"strconv"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -39,6 +40,15 @@ func cmdSpoil(ts *testscript.TestScript, s *stage, args []string) {
 func cmdUnspoil(ts *testscript.TestScript, s *stage, args []string) {
 	need(ts, len(args) == 1 && s.spoiled != nil, "unspoil NAME")
 	s.admin(ts, "POST", "profiles/alpha/params/"+url.PathEscape(args[0]), json.RawMessage(s.spoiled))
+}
+
+// cmdRefuse has the endpoint refuse changes of machines, until mend.
+func cmdRefuse(ts *testscript.TestScript, s *stage, args []string) {
+	need(ts, len(args) == 1, "refuse STATUS")
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	_, err = s.server.Inject(endpoint.Fault{Kind: endpoint.FaultRefuse, Status: status, Method: "PATCH", Path: "/machines/*"})
+	ts.Check(err)
 }
 
 // cmdHang has the endpoint answer the host KEY by half, and then hang, until mend.

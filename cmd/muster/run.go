@@ -182,8 +182,11 @@ func (a *app) gated(ctx context.Context, l agent.Local, s step) error {
 		return a.ran(ctx, l, s, round, note)
 	}
 	exit, started := s.do(ctx)
-	if errors.Is(started, profile.ErrUnknownOutcome) {
+	switch {
+	case errors.Is(started, profile.ErrUnknownOutcome):
 		return started // and so is the step
+	case started != nil && s.workflow != "":
+		return errors.Join(started, a.takeBack(ctx, l, s, note))
 	}
 	if err := a.noteEnd(ctx, l, s, round, exit); err != nil {
 		return err
@@ -246,6 +249,15 @@ func (a *app) noteEnd(ctx context.Context, l agent.Local, s step, round profile.
 	err := a.tellEnd(ctx, l, func(ctx context.Context, l agent.Local) error { return l.EndStep(ctx, s.name, round, exit) })
 	if err != nil {
 		return fmt.Errorf("step %s ended with exit %d, but that could not be noted: %w", s.name, exit, err)
+	}
+	return nil
+}
+
+// takeBack has the step begin again, another time, that was not started after all.
+func (a *app) takeBack(ctx context.Context, l agent.Local, s step, note agent.StepNote) error {
+	err := a.tellEnd(ctx, l, func(ctx context.Context, l agent.Local) error { return l.TakeBackStep(ctx, s.name, note) })
+	if err != nil {
+		return fmt.Errorf("step %s was not started, but that could not be noted: %w", s.name, err)
 	}
 	return nil
 }

@@ -71,7 +71,8 @@ func (a *app) ready(ctx context.Context, l agent.Local, s step) (coordinator.Pas
 }
 
 // do runs the command of the step, or starts its workflow, and returns the exit
-// code, or what stands for it, and why nothing was started.
+// code, or what stands for it, and why nothing was started: a workflow not even by
+// half, unless that is ErrUnknownOutcome.
 func (s step) do(ctx context.Context) (int, error) {
 	if s.workflow == "" {
 		return s.execute(ctx)
@@ -82,6 +83,9 @@ func (s step) do(ctx context.Context) (int, error) {
 		defer cancel()
 	}
 	if err := s.machine.Start(ctx, s.workflow); err != nil {
+		if late := context.Cause(ctx); errors.Is(late, coordinator.ErrTimeout) && !errors.Is(err, profile.ErrUnknownOutcome) {
+			err = fmt.Errorf("%w: %w", late, err)
+		}
 		return exitCode(err), fmt.Errorf("start workflow %s: %w", s.workflow, err)
 	}
 	return exitOK, nil

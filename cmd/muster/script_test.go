@@ -41,7 +41,7 @@ func scripts(t *testing.T, compat, pattern string) {
 			return os.Geteuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"lose": plain(cmdLose), "find": plain(cmdFind), "spoil": plain(cmdSpoil), "unspoil": plain(cmdUnspoil), "hang": plain(cmdHang),
+			"lose": plain(cmdLose), "find": plain(cmdFind), "spoil": plain(cmdSpoil), "unspoil": plain(cmdUnspoil), "hang": plain(cmdHang), "refuse": plain(cmdRefuse),
 			"scribble": plain(cmdScribble), "consistent": plain(cmdConsistent), "remember": plain(cmdRemember), "same": plain(cmdSame),
 			"fleet": plain(cmdFleet), "cluster": plain(cmdCluster), "profiles": plain(cmdProfiles), "machineparam": plain(cmdMachineParam),
 			"profile": plain(cmdProfile), "machine": plain(cmdMachine), "token": plain(cmdToken),

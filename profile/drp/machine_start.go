@@ -16,7 +16,8 @@ import (
 // Start starts a workflow on the machine, from its beginning. It does so once,
 // whatever answers are lost, and outlives an endpoint that is away until ctx ends.
 // ErrNotNow: the machine runs a workflow. ErrConflict: somebody else has just
-// given it another. ErrUnknownOutcome: it may have been started.
+// given it another. ErrUnknownOutcome: it may have been started; with any other
+// error it was not.
 func (m *Machine) Start(ctx context.Context, workflow string) error {
 	now, err := m.look(ctx)
 	if err != nil {
@@ -49,24 +50,35 @@ func (m *Machine) move(ctx context.Context, now profile.Machine, to string) (pro
 		_, err := m.client.do(ctx, request{method: http.MethodPatch, path: []string{"machines", m.uuid}, body: patch, auth: m.auth}, &raw)
 		switch {
 		case err == nil:
-			return decodeMachine(raw)
+			is, err := decodeMachine(raw)
+			if err != nil {
+				err = m.maybe(to, err)
+			}
+			return is, err
 		case errors.Is(err, profile.ErrUnknownOutcome):
 			lost = true
 		case lost && errors.Is(err, profile.ErrConflict):
 			if is, err := m.look(ctx); err == nil && is.Workflow == to {
 				return is, nil // by the one whose answer was lost
 			}
-			return profile.Machine{}, err
+			return profile.Machine{}, m.maybe(to, err)
+		case lost && !errors.Is(err, profile.ErrUnavailable): // which is said of the later request alone
+			return profile.Machine{}, m.maybe(to, err)
 		case !errors.Is(err, profile.ErrUnavailable):
 			return profile.Machine{}, err
 		}
 		if backoff.Sleep(ctx, retry.Next()) != nil {
 			if lost {
-				err = fmt.Errorf("%w: workflow %q of machine %s may have been set (%w)", profile.ErrUnknownOutcome, to, m.uuid, err)
+				err = m.maybe(to, err)
 			}
 			return profile.Machine{}, err
 		}
 	}
+}
+
+// maybe is ErrUnknownOutcome, because of err.
+func (m *Machine) maybe(to string, err error) error {
+	return fmt.Errorf("%w: workflow %q of machine %s may have been set (%w)", profile.ErrUnknownOutcome, to, m.uuid, err)
 }
 
 // look reads the machine as soon as the endpoint is there.

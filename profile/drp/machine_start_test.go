@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -127,5 +129,43 @@ func TestWhetherAWorkflowWasStartedIsNotGuessed(t *testing.T) {
 	defer cancel()
 	if err := m.Start(ctx, "w1"); err != nil && !errors.Is(err, profile.ErrUnknownOutcome) {
 		t.Errorf("got %v, want %v", err, profile.ErrUnknownOutcome)
+	}
+}
+
+func TestAWorkflowWhoseStartGotNoAnswerMayRunWhateverIsSaidLater(t *testing.T) {
+	for name, row := range map[string]struct {
+		later   int    // status of the second patch
+		machine string // as it is read then; "" is refused
+		want    error
+	}{
+		"a conflict, and the machine runs it":        {http.StatusConflict, `"Workflow":"w1","CurrentTask":-1`, nil},
+		"a conflict, and the machine runs a later":   {http.StatusConflict, `"Workflow":"w2","CurrentTask":-1`, profile.ErrUnknownOutcome},
+		"a conflict, and the machine cannot be read": {http.StatusConflict, "", profile.ErrUnknownOutcome},
+		"the token is refused":                       {http.StatusForbidden, "", profile.ErrUnknownOutcome},
+		"what is no machine":                         {http.StatusOK, "", profile.ErrUnknownOutcome},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var patches atomic.Int32
+			s := listen(t, true, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				switch {
+				case r.Method == http.MethodPatch && patches.Add(1) == 1:
+					w.WriteHeader(http.StatusInternalServerError) // whether it was set is not said
+				case r.Method == http.MethodPatch:
+					w.WriteHeader(row.later)
+					_, _ = io.WriteString(w, `{}`)
+				case patches.Load() == 0:
+					_, _ = io.WriteString(w, `{"Uuid":"`+machineUUID+`","CurrentTask":-1}`)
+				case row.machine == "":
+					w.WriteHeader(http.StatusForbidden)
+				default:
+					_, _ = io.WriteString(w, `{"Uuid":"`+machineUUID+`",`+row.machine+`}`)
+				}
+			})
+			err := s.client(t).Machine(machineUUID, drp.Token("token")).Start(t.Context(), "w1")
+			if !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
+				t.Errorf("got %v, want %v", err, row.want)
+			}
+		})
 	}
 }
