@@ -98,7 +98,7 @@ func (to *toil) start(t *testing.T, n int, unversed bool) (fellows []*fellow, ma
 		}
 		own := counting{m, &to.requests, unversed}
 		first, _ := own.Read(ctx)
-		f.peer = agent.NewPeer(agent.PeerConfig{Member: f.member, Store: f.store, View: f.view, Runs: f.dir, Machine: own, First: first, Logger: hclog.NewNullLogger()})
+		f.peer = agent.NewPeer(agent.PeerConfig{Member: f.member, Store: f.store, View: f.view, Runs: f.dir, Machine: own, First: first, Clock: bubble{}, Logger: hclog.NewNullLogger()})
 		ended.Go(func() {
 			if err := f.peer.Run(ctx); !errors.Is(err, errEnough) {
 				t.Errorf("%s: %v", f.uuid, err)
