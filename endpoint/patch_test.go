@@ -140,7 +140,7 @@ func TestRefusedPatchesChangeNothing(t *testing.T) {
 		{"no array", `{"op":"remove","path":"/nix"}`, 400, 400, "Not a JSON patch"},
 		{"no JSON", `[`, 400, 400, "parse"},
 		{"too many", many, 400, 400, "More than"},
-		{"bomb", "[" + strings.Join(bomb, ",") + "]", 409, 0, "too much"},
+		{"bomb", "[" + strings.Join(bomb, ",") + "]", 409, 0, "too "}, // much, or on a loaded host too long
 		{"rename", `[{"op":"replace","path":"/Name","value":"c2"}]`, 400, 0, "Key change"},
 		{"type", `[{"op":"replace","path":"/Profiles","value":7}]`, 406, 0, "does not fit"},
 		{"params type", `[{"op":"replace","path":"/Params","value":7}]`, 406, 0, "does not fit"},
