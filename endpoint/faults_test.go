@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -175,12 +176,16 @@ func TestDelayHoldsARequestBackThatLongAndNoOther(t *testing.T) {
 func TestDelayedRequestLandsAfterItsClientHasGone(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *endpoint.Server, c caller) {
 		id := inject(t, s, endpoint.Fault{Kind: endpoint.FaultDelay, Delay: time.Hour, Method: "PATCH"})
-		ctx, cancel := context.WithCancel(t.Context())
+		sent := make(chan struct{}) // with its body: the fault is hit before that has come
+		ctx, cancel := context.WithCancel(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) },
+		}))
 		gone := make(chan error, 1)
 		go func() {
 			_, err := c.send(ctx, "PATCH", "/profiles/c1", casPatch)
 			gone <- err
 		}()
+		<-sent
 		waitFor(t, func() bool { return hits(t, s) == 1 })
 		cancel()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
