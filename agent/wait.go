@@ -57,6 +57,7 @@ func (o Observer) watch(ctx context.Context, do func(context.Context, waiter) er
 	}
 	view := profile.NewView(d)
 	outlook := coordinator.NewOutlook(view, "")
+	manager := o.manager(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var g errgroup.Group
@@ -68,8 +69,8 @@ func (o Observer) watch(ctx context.Context, do func(context.Context, waiter) er
 			}
 		}}.Run(watching)
 	})
-	if o.Machine != nil {
-		g.Go(func() error { return o.manage(watching, cancel) })
+	if manager != nil {
+		g.Go(func() error { return o.manage(watching, *manager, cancel) })
 	}
 	write := func(ctx context.Context, plan profile.Plan) error {
 		_, err := profile.NewOperator(o.Store).Write(ctx, plan)
@@ -84,16 +85,26 @@ func (o Observer) watch(ctx context.Context, do func(context.Context, waiter) er
 // errUnmanaged is why the wait of a manager ends that is not runnable any more.
 var errUnmanaged = fmt.Errorf("%w: the manager's machine is not runnable any more", coordinator.ErrBrokenOut)
 
-// manage watches the machine, if it is the cluster manager, and ends the wait
-// once it was runnable and is not any more (DESIGN, "Break-out").
-func (o Observer) manage(ctx context.Context, end context.CancelCauseFunc) error {
-	first, err := o.Machine.Read(ctx)
-	if err != nil && ctx.Err() == nil { // then it is not known to be the manager
+// manager reads the machine, and returns nil if it is not known to be the cluster
+// manager. It is read before the wait says anything: who saw it begin may count on
+// its end when the machine stops.
+func (o Observer) manager(ctx context.Context) *profile.Machine {
+	if o.Machine == nil {
+		return nil
+	}
+	m, err := o.Machine.Read(ctx)
+	if err != nil && ctx.Err() == nil {
 		o.Logger.Warn("this machine cannot be read: if it is the cluster manager, this wait does not end when it stops", "err", err)
 	}
-	if err != nil || !first.Manager {
-		return err
+	if err != nil || !m.Manager {
+		return nil
 	}
+	return &m
+}
+
+// manage watches the cluster manager, and ends the wait once it was runnable and
+// is not any more (DESIGN, "Break-out").
+func (o Observer) manage(ctx context.Context, first profile.Machine, end context.CancelCauseFunc) error {
 	was := first.Runnable
 	look := func(ctx context.Context, _ string) error {
 		m, err := o.Machine.Read(ctx)

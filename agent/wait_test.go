@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -199,4 +201,28 @@ func TestAGateOnARoleOpensOnceASelfSeededClusterIsFull(t *testing.T) {
 	if err := receive(t, "the gate opens", ended); err != nil {
 		t.Errorf("Pass: %v", err)
 	}
+}
+
+// slowMachine is the store of a machine whose first answer takes its time.
+type slowMachine struct {
+	*memory.Machine
+	took sync.Once
+}
+
+func (m *slowMachine) Read(ctx context.Context) (profile.Machine, error) {
+	m.took.Do(func() { time.Sleep(time.Second) })
+	return m.Machine.Read(ctx)
+}
+
+func TestAManagerThatStopsOnceItsWaitWasSeenToBeginEndsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := seeded(t, 1, "one")
+		machine := &slowMachine{Machine: memory.NewMachine(profile.Machine{UUID: "manager", Manager: true, Runnable: true})}
+		o := agent.Observer{Store: c.Store(nil), UUID: "manager", Machine: machine, Logger: hclog.NewNullLogger()}
+		stop := sync.OnceFunc(func() { machine.Set(func(m *profile.Machine) { m.Runnable = false }) })
+		_, err := o.Wait(t.Context(), agent.Waiting{Timeout: time.Hour}, func(coordinator.Outcome) { stop() })
+		if !errors.Is(err, coordinator.ErrBrokenOut) {
+			t.Errorf("got %v, want %v", err, coordinator.ErrBrokenOut)
+		}
+	})
 }
