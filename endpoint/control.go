@@ -180,6 +180,7 @@ func (s *Server) controlMux() *http.ServeMux {
 		}
 		return struct{}{}, s.Restart(r.Context(), down)
 	})
+	handle("GET /v1/counts", func(*http.Request) (any, error) { return s.Counts(), nil })
 	handle("POST /v1/tokens", func(r *http.Request) (any, error) {
 		var b tokenBody
 		if err := readControl(r, &b); err != nil {
@@ -188,6 +189,10 @@ func (s *Server) controlMux() *http.ServeMux {
 		ttl, err := readDuration("ttl", b.TTL)
 		if err != nil {
 			return nil, err
+		}
+		if b.Profile == "" {
+			b.Token, err = s.MachineToken(s.machineKey(b.Machine), ttl)
+			return tokenBody{Token: b.Token}, err
 		}
 		if b.Machine, err = s.carrier(b.Machine, b.Profile); err != nil {
 			return nil, err

@@ -147,6 +147,32 @@ func TestProfileTokensAreMintedOverTheControlSocket(t *testing.T) {
 	}
 }
 
+func TestMachineTokensAreMintedAndCountsToldOverTheControlSocket(t *testing.T) {
+	path := socketPath(t)
+	s, _ := startControlled(t, path)
+	plant(asAdmin(t, s))
+	control := endpoint.Control{Path: path}
+	token, err := control.MachineToken(t.Context(), "node-1", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := as(t, s, token)
+	before := s.Counts()
+	c.must("GET", "/machines/"+nodeID, "")
+	if got := c.do("GET", "/profiles/c1", "").status; got != 404 {
+		t.Errorf("/profiles/c1: %d: this is no machine token", got)
+	}
+	c.http.CloseIdleConnections()
+	waitFor(t, func() bool { return s.Counts().Requests == before.Requests+2 })
+	got, err := control.Counts(t.Context())
+	if err != nil || got.MachineReads != before.MachineReads+1 || got.Statuses[404] != before.Statuses[404]+1 || got.BytesFromClients == 0 {
+		t.Errorf("counts %+v, %v; before it they were %+v", got, err, before)
+	}
+	if token, err := control.MachineToken(t.Context(), "node-9", time.Hour); !errors.Is(err, endpoint.ErrTokenNotAllowed) || token != "" {
+		t.Errorf("got %q, %v", token, err)
+	}
+}
+
 func TestTokensExpireAndTheEndpointRestartsOverTheControlSocket(t *testing.T) {
 	path := socketPath(t)
 	s, stop := startControlled(t, path)

@@ -83,6 +83,20 @@ func (c Control) ProfileToken(ctx context.Context, machine, profile string, ttl 
 	return b.Token, err
 }
 
+// MachineToken is Server.MachineToken. The machine may be named by its name.
+func (c Control) MachineToken(ctx context.Context, machine string, ttl time.Duration) (string, error) {
+	b := tokenBody{Machine: machine, TTL: ttl.String()}
+	err := c.do(ctx, "POST", "tokens", b, &b)
+	return b.Token, err
+}
+
+// Counts is Server.Counts.
+func (c Control) Counts(ctx context.Context) (Counts, error) {
+	var res Counts
+	err := c.do(ctx, "GET", "counts", struct{}{}, &res)
+	return res, err
+}
+
 // do sends one request on a connection of its own, so that nothing of it is left
 // afterwards.
 func (c Control) do(ctx context.Context, method, path string, body, out any) error {

@@ -15,20 +15,26 @@ import (
 // Counts says what a server has done since it was made.
 type Counts struct {
 	Requests         int64         // answered, websockets when they end
-	ProfileReads     int64         // GET and HEAD of a profile or its params, answered 200 or 304
+	ProfileReads     int64         // GET of a profile or its params, answered 200
+	ProfilePolls     int64         // HEAD of a profile, answered 200 or 304
 	ProfileWrites    int64         // committed changes of profiles
 	ProfileConflicts int64         // patches of a profile or its params, answered 409
+	MachineReads     int64         // GET of a machine, answered 200
+	MachinePolls     int64         // HEAD of a machine, answered 200 or 304
+	MachineWrites    int64         // patches of a machine or its params, answered 200
 	Waiting          int           // long polls that wait for a change now
 	BytesToClients   int64         // on the TCP connections, TLS included
+	BytesFromClients int64         // likewise
 	Statuses         map[int]int64 // requests by HTTP status, 0 for those that a fault left without an answer
 }
 
 // counters is what Counts is made from.
 type counters struct {
-	bytes   atomic.Int64
-	waiting atomic.Int64
-	mu      sync.Mutex // guards counts
-	counts  Counts
+	sent     atomic.Int64
+	received atomic.Int64
+	waiting  atomic.Int64
+	mu       sync.Mutex // guards counts
+	counts   Counts
 }
 
 // Counts returns the figures so far. A request is counted just after its answer
@@ -39,7 +45,7 @@ func (s *Server) Counts() Counts {
 	res := s.counters.counts
 	res.Statuses = maps.Clone(res.Statuses)
 	res.Waiting = int(s.counters.waiting.Load())
-	res.BytesToClients = s.counters.bytes.Load()
+	res.BytesToClients, res.BytesFromClients = s.counters.sent.Load(), s.counters.received.Load()
 	return res
 }
 
@@ -51,15 +57,29 @@ func (c *counters) request(r *http.Request, status int) {
 	}
 	c.counts.Requests++
 	c.counts.Statuses[status]++
-	if !strings.HasPrefix(r.URL.Path, "/api/v3/profiles/") {
-		return
-	}
-	switch {
-	case r.Method == http.MethodPatch && status == http.StatusConflict:
+	rest, _ := strings.CutPrefix(r.URL.Path, "/api/v3/")
+	switch prefix, key, _ := strings.Cut(rest, "/"); {
+	case key == "": // a list
+	case prefix == "profiles" && r.Method == http.MethodPatch && status == http.StatusConflict:
 		c.counts.ProfileConflicts++
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-	case status == http.StatusOK || status == http.StatusNotModified:
-		c.counts.ProfileReads++
+	case status != http.StatusOK && status != http.StatusNotModified:
+	case prefix == "profiles":
+		countMethod(r.Method, &c.counts.ProfileReads, &c.counts.ProfilePolls, nil) // writes when they are committed
+	case prefix == "machines":
+		countMethod(r.Method, &c.counts.MachineReads, &c.counts.MachinePolls, &c.counts.MachineWrites)
+	}
+}
+
+// countMethod counts a request that went well as what its method says. It counts no
+// writes for nil.
+func countMethod(method string, reads, polls, writes *int64) {
+	switch {
+	case method == http.MethodGet:
+		*reads++
+	case method == http.MethodHead:
+		*polls++
+	case method == http.MethodPatch && writes != nil:
+		*writes++
 	}
 }
 
@@ -104,10 +124,10 @@ func (o *observer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// countingListener counts what its connections send.
+// countingListener counts what its connections send and receive.
 type countingListener struct {
 	net.Listener
-	bytes *atomic.Int64
+	counters *counters
 }
 
 func (l countingListener) Accept() (net.Conn, error) {
@@ -115,17 +135,23 @@ func (l countingListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return countingConn{conn, l.bytes}, nil
+	return countingConn{conn, l.counters}, nil
 }
 
 type countingConn struct {
 	net.Conn
-	bytes *atomic.Int64
+	counters *counters
 }
 
 func (c countingConn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
-	c.bytes.Add(int64(n))
+	c.counters.sent.Add(int64(n))
+	return n, err
+}
+
+func (c countingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.counters.received.Add(int64(n))
 	return n, err
 }
 

@@ -225,11 +225,17 @@ func TestCountsOfAContest(t *testing.T) {
 	c.do("HEAD", "/profiles/c1", "")
 	c.do("GET", "/profiles/c1/params/cas", "")
 	c.do("GET", "/profiles/nix", "")
+	c.do("GET", "/machines/"+nodeID, "")
+	c.do("GET", "/machines", "")
+	c.do("HEAD", "/machines/"+nodeID, "")
+	c.do("PATCH", "/machines/"+nodeID, `[{"op":"add","path":"/Description","value":"counted"}]`)
+	c.do("PATCH", "/machines/nix", `[]`)
 	c.http.CloseIdleConnections()
-	waitFor(t, func() bool { return s.Counts().Requests == before.Requests+6 })
+	waitFor(t, func() bool { return s.Counts().Requests == before.Requests+11 })
 	got := s.Counts()
-	if got.ProfileWrites-before.ProfileWrites != 1 || got.ProfileConflicts != 1 || got.ProfileReads-before.ProfileReads != 2 ||
-		got.Statuses[404] != 1 || got.BytesToClients <= before.BytesToClients {
+	if got.ProfileWrites-before.ProfileWrites != 1 || got.ProfileConflicts != 1 || got.ProfileReads-before.ProfileReads != 1 || got.ProfilePolls != 1 ||
+		got.MachineReads != 1 || got.MachinePolls != 1 || got.MachineWrites != 1 ||
+		got.Statuses[404] != 2 || got.BytesToClients <= before.BytesToClients || got.BytesFromClients <= before.BytesFromClients {
 		t.Errorf("counts went from %+v to %+v", before, got)
 	}
 }

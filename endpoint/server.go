@@ -177,7 +177,7 @@ func (s *Server) serveOnce(ctx context.Context, listener net.Listener) (again *o
 	}
 	s.open(ctx.Done())
 	served := make(chan error, 1)
-	go func() { served <- srv.ServeTLS(countingListener{listener, &s.counters.bytes}, "", "") }()
+	go func() { served <- srv.ServeTLS(countingListener{listener, &s.counters}, "", "") }()
 	select {
 	case err = <-served:
 	case r := <-s.restarts:
