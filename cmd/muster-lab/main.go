@@ -1,6 +1,7 @@
 // Command muster-lab is for those who develop and test the coordination of a
-// cluster: an embedded DRP endpoint, and a demo cluster of real processes on
-// this host. It is not needed on the machines of a cluster.
+// cluster: an embedded DRP endpoint, a demo cluster of real processes on this
+// host, and measurements of what a cluster costs. It is not needed on the
+// machines of a cluster.
 //
 // Results go to stdout, progress and errors to stderr.
 package main
@@ -19,6 +20,7 @@ import (
 
 	"muster/endpoint"
 	"muster/lab"
+	"muster/lab/bench"
 )
 
 // version is set by the linker.
@@ -64,7 +66,7 @@ func complain(w io.Writer, err error) {
 
 func exitCode(err error) int {
 	switch {
-	case errors.Is(err, errUsage), errors.Is(err, lab.ErrConfig), errors.Is(err, lab.ErrAccess), errors.Is(err, endpoint.ErrFault):
+	case errors.Is(err, errUsage), errors.Is(err, lab.ErrConfig), errors.Is(err, bench.ErrConfig), errors.Is(err, lab.ErrAccess), errors.Is(err, endpoint.ErrFault):
 		return exitUsage
 	case errors.Is(err, errPeerFailed):
 		return exitPeerFailed
@@ -87,7 +89,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w; see `%s --help`", errUsage, err, cmd.CommandPath())
 	})
-	root.AddCommand(newDemo(), newEndpoint(), newRunner(), newNote())
+	root.AddCommand(newDemo(), newEndpoint(), newBench(), newRunner(), newNote())
 	usageErrors(root)
 	return root
 }

@@ -20,7 +20,12 @@ import (
 // built is where the programs lie once a test has asked for them.
 var built string
 
+// TestMain is also a muster-lab that serves an endpoint, for the benches of this process.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "endpoint" {
+		main()
+		return
+	}
 	code := m.Run()
 	if err := os.RemoveAll(built); err != nil {
 		fmt.Println(err)
@@ -66,6 +71,12 @@ func TestWrongUseSaysWhatIsWrongAndEndsWithTwo(t *testing.T) {
 	// These tests have no muster beside their program, so nothing can start.
 	for args, want := range map[string]string{
 		"nosuch":                            `unknown command "nosuch"`,
+		"bench nosuch":                      `kind: expected form, barrier, idle, failover, found "nosuch"`,
+		"bench":                             "accepts 1 arg(s), received 0",
+		"bench form --facts some":           `facts: expected full, brief, off, found "some"`,
+		"bench form --leaders 11":           "found 10 and 11",
+		"bench failover":                    `found ttl "", 3 leaders, 10 members`,
+		"bench idle --for 0s":               "to watch for 1 s or more",
 		"endpoint nosuch":                   `unknown command "nosuch"`,
 		"endpoint serve --compat 4":         `--compat: expected 3.13, found "4"`,
 		"endpoint serve --log-level loud":   `--log-level: expected trace, debug, info, warn, error or off, found "loud"`,

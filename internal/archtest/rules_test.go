@@ -44,6 +44,8 @@ var arrows = []arrow{
 		"install puts files and a service in place; cmd hands it their content"},
 	{"endpoint/...", []string{"endpoint/..."},
 		"endpoint stands in for a foreign server: code shared with the members would share their mistakes"},
+	{"lab/bench", []string{"agent", "coordinator", "endpoint", "facts", "lab", "profile", "profile/drp"},
+		"lab/bench runs a thousand members in one process, so it puts them together itself"},
 	{"lab/...", []string{"config", "endpoint/...", "lab/...", "profile", "profile/drp"},
 		"lab runs real muster processes from outside, as an operator would"},
 	{"packaging/...", nil,
