@@ -6,7 +6,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint sim-slice check packages packages-check e2e fuzz kills sim proof clean
+.PHONY: help build demo test lint sim-slice check packages packages-check content e2e fuzz kills sim proof clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,11 @@ sim-slice: ## simulate 550 clusters under faults, as CI does
 check: ## lint, build, test, simulate, demo and package, and prove that nothing was left running or mounted
 	@scripts/check-clean.sh $(MAKE) --no-print-directory -j1 lint build test sim-slice demo packages-check
 
-packages: ## make dist/: deb and rpm of muster, the same bytes from the same commit
+packages: ## make dist/: deb, rpm and the bare program of muster, the same bytes from the same commit
 	@scripts/packages.sh
+
+content: ## make dist/: the content packs of DRP that put muster onto machines
+	@scripts/content.sh
 
 packages-check: ## make the packages twice, and look into them
 	@scripts/need-tools.sh packages

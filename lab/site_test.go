@@ -286,9 +286,9 @@ func (p *process) wait() error {
 
 // runner starts the runner process of a machine; the end of the test asks it to
 // end, which must go well.
-func (st *site) runner(m *models.Machine) {
+func (st *site) runner(m *models.Machine, env ...string) {
 	st.t.Helper()
-	p := st.start(m)
+	p := st.start(m, env...)
 	st.t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		if err := p.wait(); err != nil {

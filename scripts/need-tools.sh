@@ -1,12 +1,13 @@
 #!/bin/sh
 # Installs what the tests need and a bare machine lacks: a C compiler, for the race detector needs cgo; curl, with
-# which the scripts of tasks fetch files; systemd-analyze, which judges the unit. With
-# "packages" also what looks into packages, with "e2e" what boots a machine.
+# which the scripts of tasks fetch files; shellcheck, which judges those scripts; systemd-analyze, which judges the
+# unit. With "packages" also what looks into packages, with "e2e" what boots a machine.
 set -eu
 
 missing=
 command -v "$(go env CC | cut -d' ' -f1)" >/dev/null 2>&1 || missing="gcc libc6-dev"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
+command -v shellcheck >/dev/null 2>&1 || missing="$missing shellcheck"
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
 for what in "$@"; do
 	case $what in
@@ -22,7 +23,7 @@ if [ -z "$missing" ]; then
 	exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
-	echo "make test: needs a C compiler with the C library's headers, curl and systemd-analyze; missing here: $missing" >&2
+	echo "make test: needs a C compiler with the C library's headers, curl, shellcheck and systemd-analyze; missing here: $missing" >&2
 	exit 1
 fi
 sudo=

@@ -1,21 +1,15 @@
 #!/bin/bash
-# Makes dist/: deb and rpm of muster for amd64 and arm64, byte for byte the same from the same commit.
+# Makes dist/: deb, rpm and the bare program of muster for amd64 and arm64, byte for byte the same from the same commit.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# A version that sorts: that of the last tag, else the number of commits.
-described=$(git describe --tags --match 'v[0-9]*' 2>/dev/null || true)
-if [ -z "$described" ]; then
-	described=v0.0.0-$(git rev-list --count HEAD)-g$(git rev-parse --short HEAD)
-fi
-version=${described#v}
-PACKAGE_VERSION=${version/-/+}
-export PACKAGE_VERSION=${PACKAGE_VERSION//-/.}
+PACKAGE_VERSION=$(scripts/version.sh)
+export PACKAGE_VERSION
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C
 
 stage=dist/stage
-rm -rf dist
+rm -rf "$stage" dist/*.deb dist/*.rpm dist/muster_*_linux_* dist/SHA256SUMS
 trap 'rm -rf "$stage"' EXIT
 umask 022
 
@@ -39,10 +33,11 @@ EOF
 for ARCH in amd64 arm64; do
 	export ARCH
 	CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -ldflags "-s -w -X main.version=$PACKAGE_VERSION" -o "$stage/$ARCH/" ./cmd/muster
+	cp "$stage/$ARCH/muster" "dist/muster_$PACKAGE_VERSION-1_linux_$ARCH" # for hosts without either
 	for kind in deb rpm; do
 		go tool -modfile=tools/go.mod nfpm package --packager "$kind" --target dist/ >"$stage/said" || { cat "$stage/said" >&2; exit 1; }
 	done
 done
 rm -rf "$stage"
 cd dist
-sha256sum -- *.deb *.rpm | tee SHA256SUMS
+sha256sum -- *.deb *.rpm *_linux_* | tee SHA256SUMS

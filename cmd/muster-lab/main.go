@@ -89,7 +89,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w; see `%s --help`", errUsage, err, cmd.CommandPath())
 	})
-	root.AddCommand(newDemo(), newEndpoint(), newBench(), newRunner(), newNote())
+	root.AddCommand(newDemo(), newEndpoint(), newBench(), newRunner(), newNote(), newBundle(stdout))
 	usageErrors(root)
 	return root
 }
