@@ -11,8 +11,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gitlab.com/rackn/provision/v4/models"
+
+	"muster/endpoint"
+	"muster/endpoint/render"
 )
 
 // numbered counts the machines that render makes.
@@ -59,11 +63,9 @@ func (st *site) cluster() {
 func (h *host) run(script string, env ...string) (int, string) {
 	h.t.Helper()
 	file := filepath.Join(h.root, "task")
-	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
-		h.t.Fatal(err)
-	}
+	h.executable(file, script)
 	cmd := exec.CommandContext(h.t.Context(), file)
-	cmd.Dir, cmd.Env = h.root, append(append(h.env(), "RS_UUID=01234567-89ab-cdef-0123-456789abcdef", "RS_TOKEN=none"), env...)
+	cmd.Dir, cmd.Env = h.root, append(append(h.env(), "RS_UUID=01234567-89ab-cdef-0123-456789abcdef", "RS_TOKEN=none", "RS_TASK_DIR="+h.root), env...)
 	out, err := cmd.CombinedOutput()
 	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		h.t.Fatal(err)
@@ -73,48 +75,85 @@ func (h *host) run(script string, env ...string) (int, string) {
 	return 0, string(out)
 }
 
+// wrong are params that are wrong or missing, by task, and what is said of them.
+var wrong = []struct {
+	task   string
+	params map[string]any
+	want   string
+}{
+	{"muster-install", map[string]any{"muster/timeout": "soon"}, "muster/timeout"},
+	{"muster-install", map[string]any{"muster/timeout": 0}, "param muster/timeout: expected a whole number above 0, found 0"},
+	{"muster-install", map[string]any{"muster/token-ttl": -5}, "param muster/token-ttl: expected a whole number above 0, found -5"},
+	{"muster-install", map[string]any{"muster/park-on-timeout": "no"}, "muster/park-on-timeout"},
+	{"muster-install", map[string]any{"cluster/profile": 7}, "cluster/profile"},
+	{"muster-install", map[string]any{"cluster/profile": "beta"}, "param cluster/profile: it names beta, but this machine does not carry that profile"},
+	{"muster-install", map[string]any{"muster/packages": []string{"a"}}, "muster/packages"},
+	{"muster-install", map[string]any{"muster/packages": ""}, "param muster/packages: expected a file that ends in _amd64.deb, found none"},
+	{"muster-install", map[string]any{"muster/packages": noSum + "  muster_1.0_arm64.deb"}, "param muster/packages: expected a file that ends in _amd64.deb, found none"},
+	{"muster-install", map[string]any{"muster/packages": noSum + " a_amd64.deb " + noSum + " b_amd64.deb"}, "param muster/packages: expected one file that ends in _amd64.deb, found two"},
+	{"muster-install", map[string]any{"muster/packages": "123  muster_1.0_amd64.deb"}, "param muster/packages: expected the SHA-256 of muster_1.0_amd64.deb"},
+	{"muster-install", map[string]any{"muster/packages": noSum + "  ../x_amd64.deb"}, "param muster/packages: expected the name of a file"},
+	{"muster-install", map[string]any{"muster/packages": noSum + "  muster_2.0_amd64.deb"}, "drpcli files upload muster_2.0_amd64.deb as muster/muster_2.0_amd64.deb"},
+	{"muster-install", map[string]any{"muster/packages": noSum + "  muster_1.0_amd64.deb"}, "expected the SHA-256 " + noSum + " (param muster/packages), found ca978112"},
+	{"muster-install", map[string]any{"muster/fingerprint": "sha256"}, "param muster/fingerprint: expected the SHA-256 of the endpoint's certificate"},
+	{"muster-install", map[string]any{"muster/ca": true}, "muster/ca"},
+	{"muster-seed", map[string]any{"muster/packages": ""}, "param muster/packages: expected a file that ends in _linux_amd64, found none"},
+	{"muster-seed", map[string]any{"cluster/leader-count": -1}, "look at the params cluster/filter, cluster/leader-count"},
+	{"muster-seed", map[string]any{"cluster/filter": "Name Eq $HOME"}, "look at the params cluster/filter, cluster/leader-count"},
+	{"muster-seed", map[string]any{"cluster/filter": 1}, "cluster/filter"},
+	{"muster-seed", map[string]any{"muster/seed-arguments": "--leaders=3"}, "muster/seed-arguments"},
+	{"muster-seed", map[string]any{"muster/seed-arguments": []any{1}}, "param muster/seed-arguments: expected a list of texts, found a value of kind float64 in it"},
+	{"muster-arrive", nil, "param muster/arrive: expected the name of a barrier"},
+	{"muster-arrive", map[string]any{"muster/arrive": "disks ready"}, "param muster/arrive: expected the name of a barrier"},
+	{"muster-report", nil, "param muster/report: expected running, complete or failed, found ''"},
+	{"muster-step", map[string]any{"muster/step-command": []string{"true"}}, "param muster/step: expected a name"},
+	{"muster-step", map[string]any{"muster/step": "upgrade"}, "param muster/step-command: expected a command and its arguments, found none"},
+	{"muster-step", map[string]any{"muster/step": "upgrade", "muster/step-command": []string{"true"}, "muster/step-at-once": "all"}, "param muster/step-at-once: expected a number above 0"},
+	{"muster-refresh-tokens", map[string]any{"muster/token-ttl": 0}, "param muster/token-ttl: expected a whole number above 0, found 0"},
+}
+
+// noSum is the checksum of no file.
+var noSum = strings.Repeat("0", 64)
+
 // What is wrong is told by the name of the param, and nothing is installed.
 func TestAWrongOrMissingParamIsNamed(t *testing.T) {
 	t.Parallel()
 	st := newContent(t, "")
 	st.cluster()
 	st.files(map[string][]byte{"muster_1.0_amd64.deb": []byte("a")})
-	sum := strings.Repeat("0", 64)
-	h := st.newHost("deb")
-	for name, of := range map[string]struct {
-		params map[string]any
-		want   string
-	}{
-		"a number that is none":        {map[string]any{"muster/timeout": "soon"}, "muster/timeout"},
-		"a time of 0":                  {map[string]any{"muster/timeout": 0}, "param muster/timeout: expected a whole number above 0, found 0"},
-		"a life below 0":               {map[string]any{"muster/token-ttl": -5}, "param muster/token-ttl: expected a whole number above 0, found -5"},
-		"a flag that is none":          {map[string]any{"muster/park-on-timeout": "no"}, "muster/park-on-timeout"},
-		"a list of packages":           {map[string]any{"muster/packages": []string{"a"}}, "muster/packages"},
-		"a profile that is a number":   {map[string]any{"cluster/profile": 7}, "cluster/profile"},
-		"a profile that is elsewhere":  {map[string]any{"cluster/profile": "beta"}, "param cluster/profile: it names beta, but this machine does not carry that profile"},
-		"no packages":                  {map[string]any{"muster/packages": ""}, "param muster/packages: expected a file that ends in _amd64.deb, found none"},
-		"packages of others":           {map[string]any{"muster/packages": sum + "  muster_1.0_arm64.deb"}, "param muster/packages: expected a file that ends in _amd64.deb, found none"},
-		"two packages":                 {map[string]any{"muster/packages": sum + " a_amd64.deb " + sum + " b_amd64.deb"}, "param muster/packages: expected one file that ends in _amd64.deb, found two"},
-		"a checksum that is none":      {map[string]any{"muster/packages": "123  muster_1.0_amd64.deb"}, "param muster/packages: expected the SHA-256 of muster_1.0_amd64.deb"},
-		"a file of another directory":  {map[string]any{"muster/packages": sum + "  ../x_amd64.deb"}, "param muster/packages: expected the name of a file"},
-		"a package that is not there":  {map[string]any{"muster/packages": sum + "  muster_2.0_amd64.deb"}, "drpcli files upload muster_2.0_amd64.deb as muster/muster_2.0_amd64.deb"},
-		"another package":              {map[string]any{"muster/packages": sum + "  muster_1.0_amd64.deb"}, "expected the SHA-256 " + sum + " (param muster/packages), found ca978112"},
-		"a fingerprint that is none":   {map[string]any{"muster/fingerprint": "sha256"}, "param muster/fingerprint: expected the SHA-256 of the endpoint's certificate"},
-		"a certificate that is a flag": {map[string]any{"muster/ca": true}, "muster/ca"},
-	} {
-		script, err := st.render("muster-install", of.params)
+	token, err := st.server.UserToken(endpoint.DefaultUser, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range wrong {
+		h := st.newHost("deb")
+		if of.task != "muster-install" && of.params["muster/packages"] == nil {
+			h.has(filepath.Join(built, "muster"))
+		}
+		script, err := st.render(of.task, of.params)
 		if err != nil {
 			if !strings.Contains(err.Error(), of.want) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s %v: %v", of.task, of.params, err)
 			}
 			continue
 		}
-		if code, out := h.run(script); code != 1 || !strings.Contains(out, of.want) {
-			t.Errorf("%s: exit %d, want 1 and %q:\n%s", name, code, of.want, out)
+		if code, out := h.run(script, "RS_TOKEN="+token); code != 1 || !strings.Contains(out, of.want) {
+			t.Errorf("%s %v: exit %d, want 1 and %q:\n%s", of.task, of.params, code, of.want, out)
+		}
+		if did := h.did(); did != "" || h.file("etc/muster/muster.yaml") != "" {
+			t.Errorf("%s %v: it did %q, and wrote %s", of.task, of.params, did, h.file("etc/muster/muster.yaml"))
 		}
 	}
-	if h.did() != "" || h.file("etc/muster/muster.yaml") != "" {
-		t.Errorf("something was installed: %q, %s", h.did(), h.file("etc/muster/muster.yaml"))
+}
+
+// has puts a program onto the host as Muster's.
+func (h *host) has(program string) {
+	h.t.Helper()
+	if err := os.MkdirAll(filepath.Join(h.root, "usr/bin"), 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.Symlink(program, filepath.Join(h.root, "usr/bin/muster")); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
@@ -143,6 +182,18 @@ func TestATaskFailsUnlessItsTimeOutParksTheMachine(t *testing.T) {
 			t.Errorf("%s, %v: exit %d, want %d and %q:\n%s", of.agent, of.params, code, of.code, of.want, out)
 		}
 	}
+	for command, code := range map[string]int{"exit 64": 1, "exit 128": 1, "exit 3": 128} {
+		script, err := st.render("muster-wait-complete", map[string]any{"muster/park-on-timeout": true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := st.newHost("")
+		h.pretend("words", command)
+		h.has(filepath.Join(h.bin, "words"))
+		if found, out := h.run(script); found != code {
+			t.Errorf("Muster ended with %s: exit %d, want %d:\n%s", command, found, code, out)
+		}
+	}
 	script, err := st.render("muster-install", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -154,22 +205,98 @@ func TestATaskFailsUnlessItsTimeOutParksTheMachine(t *testing.T) {
 	}
 }
 
+// evils are texts that a shell which looked into them would act upon.
+var evils = []string{
+	"$(touch evil)`touch evil`", "';touch evil;'", "\";touch evil;\"", "\nEOF\ntouch evil\n", "\\'\ntouch evil;'\\", "{{ .Machine.Name }}", "-x; touch evil #", "a[$(touch evil)]",
+}
+
+// inert runs a script on a host and checks that nothing of a value was run.
+func (h *host) inert(what, script string) string {
+	h.t.Helper()
+	code, out := h.run(script)
+	if ran := os.Remove(filepath.Join(h.root, "evil")) == nil; code > 1 || ran {
+		h.t.Errorf("%s: exit %d, and it ran: %v\n%s", what, code, ran, out)
+	}
+	return out
+}
+
+// texts are the params of each task that hold texts of others.
+var texts = map[string][]string{
+	"muster-install":       {"muster/packages", "muster/fingerprint", "muster/ca", "cluster/profile"},
+	"muster-seed":          {"muster/packages", "cluster/filter", "cluster/profile", "muster/seed-arguments"},
+	"muster-round":         {"cluster/profile", "muster/fingerprint", "muster/ca"},
+	"muster-wait-complete": {"cluster/profile", "muster/fingerprint", "muster/ca"},
+	"muster-arrive":        {"muster/arrive"},
+	"muster-report":        {"muster/report"},
+	"muster-step":          {"muster/step", "muster/step-at-once", "muster/step-command"},
+	"utilities":            {"cluster/profile", "muster/packages", "muster/fingerprint", "muster/ca"},
+}
+
 func TestHostileValuesAreInert(t *testing.T) {
 	t.Parallel()
 	st := newContent(t, "")
 	st.cluster()
+	st.script("utilities", `cluster_wait_for_workflow_complete`)
+	st.param("muster/timeout", 1)
 	h := st.newHost("deb")
-	for _, evil := range []string{"$(touch evil)", "`touch evil`", "';touch evil;'", "\";touch evil;\"", "\nEOF\ntouch evil\n", "'\ntouch evil\n'", "{{ .Machine.Name }}", "-x", "a[$(touch evil)]", "\\';touch evil;'\\"} {
-		for _, key := range []string{"muster/packages", "muster/fingerprint", "muster/ca", "cluster/profile"} {
-			script, err := st.render("muster-install", map[string]any{key: evil})
-			if err != nil {
-				t.Fatal(err)
-			}
-			code, out := h.run(script)
-			if ran := os.Remove(filepath.Join(h.root, "evil")) == nil; code > 1 || ran {
-				t.Errorf("%s %q: exit %d, and it ran: %v\n%s", key, evil, code, ran, out)
+	h.pretend("curl", "exit 22")
+	h.pretend("words", `for word; do printf '<%s> ' "$word"; done`)
+	h.has(filepath.Join(h.bin, "words"))
+	for _, evil := range evils {
+		for task, keys := range texts {
+			for _, key := range keys {
+				params := map[string]any{}
+				if task == "muster-step" {
+					params["muster/step"], params["muster/step-command"] = "upgrade", []string{"true"}
+				}
+				params[key] = evil
+				list := key == "muster/seed-arguments" || key == "muster/step-command"
+				if list {
+					params[key] = []string{"first", evil}
+				}
+				script, err := st.render(task, params)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if out := h.inert(fmt.Sprintf("%s with %s %q", task, key, evil), script); list && !strings.Contains(out, "<first> <"+evil+">") {
+					t.Errorf("%s with %s %q: the word does not come through:\n%s", task, key, evil, out)
+				}
 			}
 		}
+	}
+}
+
+// DRP lets no machine have such a name; one that did would do no harm.
+func TestHostileNamesOfMachinesAreInert(t *testing.T) {
+	t.Parallel()
+	st := newContent(t, "")
+	h := st.newHost("")
+	h.pretend("curl", "exit 22")
+	templates := []*models.Template{}
+	if err := st.admin.Req().Context(t.Context()).UrlFor("templates").Do(&templates); err != nil {
+		t.Fatal(err)
+	}
+	for _, evil := range evils {
+		m := &models.Machine{}
+		m.Name = evil
+		if err := st.admin.CreateModel(m); err == nil {
+			t.Errorf("a machine may be called %q", evil)
+		}
+		task := &models.Task{Name: "muster-seed"}
+		task.Templates = []models.TemplateInfo{{Name: "seed", ID: "muster-seed.sh.tmpl"}}
+		actions, err := render.Actions(render.Source{
+			Job: &models.Job{}, Machine: m, Templates: templates, APIURL: st.server.URL(), ProvisionerURL: st.server.URL(),
+			Param: func(key string) (any, bool) {
+				value, ok := map[string]any{
+					"muster/packages": "", "muster/ca": "", "muster/fingerprint": "", "muster/timeout": 1, "muster/park-on-timeout": false, "muster/seed-arguments": []any{},
+				}[key]
+				return value, ok
+			},
+		}, task, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.inert(fmt.Sprintf("a machine called %q", evil), actions[0].Content)
 	}
 }
 
@@ -184,7 +311,8 @@ func TestRenderedScriptsAreCleanForShellcheck(t *testing.T) {
 	}
 	var files []string
 	dir := t.TempDir()
-	for _, path := range tasks {
+	st.script("utilities", "cluster_wait_for_workflow_complete\ncluster_wait_for_variable a/b\ncluster_wait_for_count a/b 1\ncluster_require_cluster_profile a b\n")
+	for _, path := range append(tasks, "utilities") {
 		task := strings.TrimSuffix(filepath.Base(path), ".yaml")
 		for where, params := range map[string]map[string]any{"inside": nil, "outside": {"alone": true}} {
 			script, err := st.render(task, params)

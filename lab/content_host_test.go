@@ -25,6 +25,7 @@ var pretended = map[string]string{
 [ "$2" = dpkg ] || cat "$MUSTER_ROOT/installed"`,
 	"apt-get": `for file; do :; done
 echo "apt-get $*" >>"$MUSTER_ROOT/did"
+case "$*" in *" purge muster") cd "$MUSTER_ROOT" && exec rm -rf installed usr var etc ;; esac
 "$LAY" "$file" && printf 'installed muster_1.0' >"$MUSTER_ROOT/installed"`,
 	"rpm": `[ "$KIND" = rpm ] || exit 1
 case "$*" in
@@ -46,7 +47,9 @@ broken) exit 3 ;;
 slow) exec sleep 60 ;;
 esac
 [ "$1" = --quiet ] || echo "systemctl $*" >>"$MUSTER_ROOT/did"
-[ "$1" != restart ] || [ ! -e "$MUSTER_ROOT/pid" ] || { kill "$(cat "$MUSTER_ROOT/pid")"; while [ -S "$MUSTER_ROOT/sock" ]; do sleep 0.05; done; }
+case $1 in
+stop | restart) [ ! -e "$MUSTER_ROOT/pid" ] || { kill "$(cat "$MUSTER_ROOT/pid")"; while [ -S "$MUSTER_ROOT/sock" ]; do sleep 0.05; done; } ;;
+esac
 case "$1 $2" in
 "start muster" | "restart muster")
 	[ -S "$MUSTER_ROOT/sock" ] || {
@@ -87,7 +90,16 @@ func (st *site) newHost(kind string) *host {
 // pretend puts a command in the place of the host's own.
 func (h *host) pretend(name, script string) {
 	h.t.Helper()
-	if err := os.WriteFile(filepath.Join(h.bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+	h.executable(filepath.Join(h.bin, name), "#!/bin/sh\n"+script+"\n")
+}
+
+// executable writes a file that is to be executed. No process is started meanwhile:
+// one that inherits the open file would keep it from being executed.
+func (h *host) executable(path, text string) {
+	h.t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -96,6 +108,7 @@ func (h *host) pretend(name, script string) {
 func (h *host) env() []string {
 	return []string{
 		"PATH=" + h.bin + ":" + os.Getenv("PATH"), "MUSTER_ROOT=" + h.root, "KIND=" + h.kind,
+		"MUSTER_SOCKET=" + filepath.Join(h.root, "sock"), "MUSTER_STATE_DIR=" + filepath.Join(h.root, "var/lib/muster"),
 		"LAY=" + filepath.Join(h.bin, "lay"), "MUSTER=" + filepath.Join(built, "muster"),
 	}
 }
@@ -118,7 +131,7 @@ func (h *host) stop() {
 			return len(args) == 0 // it is gone, or waits for its parent to look
 		})
 	}
-	if h.t.Failed() {
+	if h.t.Failed() && h.file("journal") != "" {
 		h.t.Logf("agent of %s:\n%s", h.root, h.file("journal"))
 	}
 }
