@@ -21,7 +21,7 @@ test: ## run all tests under the race detector, in random order
 	@scripts/need-tools.sh
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout=10m ./...
 
-lint: ## check formatting, vet, staticcheck and both go.mod files
+lint: ## check formatting, vet, staticcheck, shell scripts and both go.mod files
 	@scripts/lint.sh
 
 sim-slice: ## simulate 550 clusters under faults, as CI does

@@ -53,11 +53,12 @@ func stage(name, task string, params map[string]any) *models.Stage {
 	return s
 }
 
-// script is a task of others, as they are written for DRP's own utilities.
+// script is a task of others, as they are written for DRP's own utilities: with the
+// settings of the shell and the functions that DRP's runner brings.
 func (st *site) script(name, text string) {
 	st.t.Helper()
 	task := &models.Task{Name: name}
-	task.Templates = []models.TemplateInfo{{Name: "script", Contents: "#!/usr/bin/env bash\nset -e\n{{ template \"muster-cluster-utilities.tmpl\" . }}\n" + text}}
+	task.Templates = []models.TemplateInfo{{Name: "script", Contents: "#!/usr/bin/env bash\nset -e\n# shellcheck disable=SC1091\nif [ -e helper ]; then source ./helper; fi\n{{ template \"muster-cluster-utilities.tmpl\" . }}\n" + text}}
 	st.create(task)
 }
 

@@ -13,6 +13,10 @@ go vet ./...
 go vet -tags manual ./cmd/muster
 echo "lint: staticcheck"
 go tool -modfile=tools/go.mod staticcheck ./...
+echo "lint: shellcheck"
+scripts/need-tools.sh
+shellcheck scripts/*.sh packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm
+shellcheck -s sh packaging/rpm/post packaging/rpm/preun packaging/rpm/postun
 echo "lint: go mod tidy"
 go mod tidy -diff
 (cd tools && go mod tidy -diff)
