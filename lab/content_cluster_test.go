@@ -55,9 +55,9 @@ func stage(name, task string, params map[string]any) *models.Stage {
 
 // script is a task of others, as they are written for DRP's own utilities: with the
 // settings of the shell and the functions that DRP's runner brings.
-func (st *site) script(name, text string) {
+func (st *site) script(name, text string, claims ...*models.Claim) {
 	st.t.Helper()
-	task := &models.Task{Name: name}
+	task := &models.Task{Name: name, ExtraClaims: claims}
 	task.Templates = []models.TemplateInfo{{Name: "script", Contents: "#!/usr/bin/env bash\nset -e\n# shellcheck disable=SC1091\nif [ -e helper ]; then source ./helper; fi\n{{ template \"muster-cluster-utilities.tmpl\" . }}\n" + text}}
 	st.create(task)
 }
@@ -101,11 +101,17 @@ if (cluster_wait_for_workflow_complete); then exit 1; fi
 	for _, m := range nodes {
 		st.begin(m, "again")
 	}
-	st.patch(boss, func(m *models.Machine) { m.Profiles = []string{"boss"} }) // as DRP's own content does
-	st.script("old-manager", "cluster_wait_for_workflow_complete\necho released\n")
+	st.script("old-manager", "test -z \"$PROFILE_TOKEN\"\ncluster_wait_for_workflow_complete\necho released\n", &models.Claim{Scope: "profiles", Action: "get", Specific: "*"})
+	st.script("old-carrier", "test -n \"$PROFILE_TOKEN\"\ncluster_wait_for_workflow_complete\ncluster_wait_for_variable k3s/token\n")
 	st.stages("old-manager", stage("old-manager", "old-manager", nil))
+	st.stages("old-carrier", stage("old-carrier", "old-carrier", nil))
 	st.succeeds(boss, "old-manager")
 	st.awaitLog(boss, "old-manager", "\nreleased\n")
+	st.patch(boss, func(m *models.Machine) { m.Profiles = []string{"boss"} }) // as DRP's own content does
+	st.succeeds(boss, "old-carrier")
+	st.awaitLog(boss, "old-carrier", "\nit's $(date)\n")
+	st.succeeds(boss, "muster-seed") // finds everything done, and the manager no member
+	st.awaitLog(boss, "muster-seed", "profile boss is seeded: 2 members expected, round 2")
 	for i, h := range hosts {
 		st.awaitLog(nodes[i], "muster-arrive", "arrived at middle in round 2")
 		st.awaitLog(nodes[i], "old", "waiting for oneself")

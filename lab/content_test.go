@@ -34,7 +34,7 @@ func newContent(t *testing.T, compat string) *site {
 		st.upload(name)
 	}
 	st.param("muster/fingerprint", fingerprint(t, st.server.CertPEM()))
-	st.param("muster/timeout", 60)
+	st.param("muster/timeout", 600)
 	return st
 }
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes the packages twice, which has to come to the same, and looks into them.
+# Makes the packages twice, which has to come to the same, and looks into them; and the content packs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 first=$(scripts/packages.sh)
@@ -9,3 +9,4 @@ if [ "$first" != "$second" ]; then
 	exit 1
 fi
 go test -count=1 ./packaging -args -packages="$PWD/dist"
+scripts/content.sh
