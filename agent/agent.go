@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -46,7 +47,9 @@ type Config struct {
 	AllowWorkflows []string
 	// OnDemand competes for nothing that no command asks for.
 	OnDemand bool
-	Logger   hclog.Logger
+	// Brief is for a process that takes part for one command alone, by Do.
+	Brief  bool
+	Logger hclog.Logger
 	// Metrics are those that others count; they are shown with the agent's own.
 	Metrics *metrics.Set
 	// Notify tells the service manager, in the words of sd_notify(3); nil tells
@@ -70,7 +73,8 @@ type Agent struct {
 	board   *pulse.Board    // what the loops do
 	clock   boottime.Clock  // on which leases are counted; nil is the host's, as in all but tests in simulated time
 	health  health
-	lost    chan error // why this is not the member any more, from a command's write
+	waited  atomic.Bool // a command has begun to wait
+	lost    chan error  // why this is not the member any more, from a command's write
 
 	steps   sync.Mutex    // guards the notes of steps
 	renoted chan struct{} // closed and replaced when one changes
@@ -196,7 +200,7 @@ func (a *Agent) join(ctx context.Context) error {
 	}
 	a.peer = NewPeer(PeerConfig{
 		Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, First: a.machine,
-		Runs: a.dir, OnDemand: a.cfg.OnDemand, Logger: a.log, Trouble: a.watchTrouble, Looked: a.health.seen, Board: a.board, Clock: a.clock,
+		Runs: a.dir, OnDemand: a.cfg.OnDemand, Brief: a.cfg.Brief, Logger: a.log, Trouble: a.watchTrouble, Looked: a.health.seen, Board: a.board, Clock: a.clock,
 	})
 	a.past, a.began, a.joined = a.member.State().Tenures, boottime.Now(), time.Now()
 	a.health.seen()

@@ -208,54 +208,95 @@ func holdToCost(t *testing.T, n int, requests int64, waited time.Duration, polle
 	}
 }
 
-// Fifty agents with both of their tokens, over real sockets.
-func TestFiftyAgentsThatWaitCostTheEndpointFewRequests(t *testing.T) {
+// Fifty members with both of their tokens, over real sockets: agents from when
+// their waits begin, commands on hosts without an agent from their start to their
+// exit.
+func TestFiftyMembersThatWaitCostTheEndpointFewRequests(t *testing.T) {
 	if proof(0, 1) == 0 {
 		t.Skip("takes a minute and a half: only with MUSTER_PROOF; TestFiftyMembersThatWaitCostFewRequests is the same in simulated time")
 	}
 	t.Parallel()
-	eachCompat(t, func(t *testing.T, compat string) {
-		const n = 50
-		members := uuids(n)
-		s := newSiteOf(t, compat, profile.Seed{Members: members, Leaders: 1})
-		s.post("tasks", map[string]any{"Name": "t1"})
-		s.post("stages", map[string]any{"Name": "s1", "Tasks": []string{"t1"}})
-		s.post("workflows", map[string]any{"Name": "w1", "Stages": []string{"s1"}})
-		agents, jobs := make([]*running, n), make([]string, n)
-		for i, uuid := range members {
-			s.post("machines", map[string]any{"Name": uuid, "Uuid": uuid, "Profiles": []string{"alpha"}, "Workflow": "w1", "Runnable": true})
-			cfg, file := s.config(s.URL())
-			cfg.UUID = uuid
-			token, err := s.MachineToken(uuid, time.Hour)
-			if err != nil {
-				t.Fatal(err)
+	for _, alone := range []bool{false, true} {
+		t.Run(fmt.Sprintf("without agents %v", alone), func(t *testing.T) {
+			t.Parallel()
+			eachCompat(t, func(t *testing.T, compat string) { costOverSockets(t, compat, alone) })
+		})
+	}
+}
+
+func costOverSockets(t *testing.T, compat string, alone bool) {
+	const n = 50
+	members := uuids(n)
+	s := newSiteOf(t, compat, profile.Seed{Members: members, Leaders: 1})
+	s.post("tasks", map[string]any{"Name": "t1"})
+	s.post("stages", map[string]any{"Name": "s1", "Tasks": []string{"t1"}})
+	s.post("workflows", map[string]any{"Name": "w1", "Stages": []string{"s1"}})
+	waits, jobs := make([]func() error, n), make([]string, n)
+	for i, uuid := range members {
+		s.post("machines", map[string]any{"Name": uuid, "Uuid": uuid, "Profiles": []string{"alpha"}, "Workflow": "w1", "Runnable": true})
+		cfg := s.memberConfig(uuid)
+		jobs[i] = s.beginJob(uuid)
+		if alone {
+			waits[i] = func() error { return waitAlone(t.Context(), cfg) }
+			continue
+		}
+		r := run(t, cfg)
+		waits[i] = func() error {
+			_, err := r.Wait(t.Context(), agent.Waiting{}, func(coordinator.Outcome) {})
+			return err
+		}
+	}
+	time.Sleep(5 * time.Second) // claims and mirrors; what is late counts
+	before, begun := s.Counts().Requests, time.Now()
+	lasted := make(chan time.Duration, n)
+	for i, wait := range waits {
+		go func() {
+			if err := wait(); err != nil {
+				t.Errorf("%s: %v", members[i], err)
 			}
-			client := s.client(s.URL())
-			cfg.Store, cfg.Machine = client.Profile("alpha", drp.TokenFile(file)), client.Machine(uuid, drp.Token(token))
-			jobs[i] = s.beginJob(uuid)
-			agents[i] = run(t, cfg)
-		}
-		time.Sleep(5 * time.Second) // claims and mirrors; what is late counts
-		before, begun := s.Counts().Requests, time.Now()
-		lasted := make(chan time.Duration, n)
-		for _, r := range agents {
-			go func() {
-				if out, err := r.Wait(t.Context(), agent.Waiting{}, func(coordinator.Outcome) {}); err != nil {
-					t.Errorf("outcome %+v, error %v", out, err)
-				}
-				lasted <- time.Since(begun)
-			}()
-		}
-		at := within(n, 60)
-		for _, i := range byTime(at) {
-			time.Sleep(time.Until(begun.Add(at[i])))
-			s.endJob(jobs[i], members[i])
-		}
-		var waited time.Duration
-		for range agents {
-			waited += receive(t, "the wait ends", lasted)
-		}
-		holdToCost(t, n, s.Counts().Requests-before-2*n, waited, compat != "")
+			lasted <- time.Since(begun)
+		}()
+	}
+	at := within(n, 60)
+	for _, i := range byTime(at) {
+		time.Sleep(time.Until(begun.Add(at[i])))
+		s.endJob(jobs[i], members[i])
+	}
+	var waited time.Duration
+	for range waits {
+		waited += receive(t, "the wait ends", lasted)
+	}
+	holdToCost(t, n, s.Counts().Requests-before-2*n, waited, compat != "")
+}
+
+// memberConfig is that of a host with both tokens of a member.
+func (s *site) memberConfig(uuid string) agent.Config {
+	s.t.Helper()
+	cfg, file := s.config(s.URL())
+	cfg.UUID = uuid
+	token, err := s.MachineToken(uuid, time.Hour)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	client := s.client(s.URL())
+	cfg.Store, cfg.Machine = client.Profile("alpha", drp.TokenFile(file)), client.Machine(uuid, drp.Token(token))
+	return cfg
+}
+
+// waitAlone is what `muster wait complete` does on a host without an agent.
+func waitAlone(ctx context.Context, cfg agent.Config) error {
+	cfg.Brief = true
+	a, err := agent.Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if err := a.Join(ctx, false); err != nil {
+		return err
+	}
+	return a.Do(ctx, func(ctx context.Context) error {
+		_, err := a.Wait(ctx, agent.Waiting{}, func(coordinator.Outcome) {})
+		return err
 	})
 }
 

@@ -100,6 +100,13 @@ func (s sickStore) Changed(ctx context.Context, since string, wait time.Duration
 	return s.Store.Changed(ctx, since, wait)
 }
 
+func (s sickStore) ReadChanged(ctx context.Context, since string, wait time.Duration) (*profile.Document, error) {
+	if err := s.call("ReadChanged"); err != nil {
+		return nil, err
+	}
+	return s.Store.ReadChanged(ctx, since, wait)
+}
+
 func (s sickMachine) Read(ctx context.Context) (profile.Machine, error) {
 	if err := s.call("Machine.Read"); err != nil {
 		return profile.Machine{}, err

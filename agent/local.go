@@ -124,6 +124,7 @@ func (a *Agent) Pass(ctx context.Context, p Passing, progress func(string)) (coo
 
 func (a *Agent) waiter() waiter {
 	wt := a.peer.waiter()
+	wt.fresh = a.cfg.Brief && !a.waited.Swap(true)
 	write := wt.write
 	wt.write = func(ctx context.Context, plan profile.Plan) error { return a.written(write(ctx, plan)) }
 	return wt

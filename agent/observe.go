@@ -58,6 +58,11 @@ func (o observedStore) Changed(ctx context.Context, since string, wait time.Dura
 	return o.Store.Changed(ctx, since, wait)
 }
 
+func (o observedStore) ReadChanged(ctx context.Context, since string, wait time.Duration) (*profile.Document, error) {
+	defer asking(ctx, wait+callMost)()
+	return o.Store.ReadChanged(ctx, since, wait)
+}
+
 // observedMachine reports for the loops that wait.
 type observedMachine struct{ profile.MachineStore }
 

@@ -69,6 +69,10 @@ func (s *site) meet(m mishap) {
 
 	m.falls(first.way)
 	m.falls(second.way)
+	s.stir()
+	if !m.heals && !m.reads {
+		s.soon("long polls of before have their answer", func() bool { return first.way.suffered.Load() > 0 })
+	}
 	completes := make(chan struct{})
 	go func() {
 		defer close(completes)

@@ -124,6 +124,7 @@ func (c *cell) wait() {
 
 // opens lets the gate open when some time has passed, and not before.
 func (c *cell) opens() error {
+	c.site.stir()
 	shut := long / 2
 	if c.mishap.heals {
 		shut = time.Second

@@ -313,6 +313,17 @@ func (c *cell) record() profile.Record {
 	return r
 }
 
+// stir changes the profile, so that long polls of before a mishap have their answer
+// and none that is still to come can tell what happens later.
+func (s *site) stir() {
+	s.t.Helper()
+	c := &profile.Change{}
+	c.Set(profile.At("stirred"), true)
+	if _, err := s.store.Apply(s.t.Context(), c); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // open records the verdict that everybody is complete.
 func (s *site) open() {
 	s.t.Helper()

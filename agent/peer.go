@@ -9,6 +9,7 @@ import (
 
 	"muster/coordinator"
 	"muster/election"
+	"muster/internal/backoff"
 	"muster/internal/boottime"
 	"muster/internal/pulse"
 	"muster/profile"
@@ -30,6 +31,8 @@ type PeerConfig struct {
 	Looked func()
 	// OnDemand leaves roles alone that nobody asks for.
 	OnDemand bool
+	// Brief is for a process that takes part for one command alone.
+	Brief bool
 	// Clock counts leases; nil takes the host's.
 	Clock boottime.Clock
 	// Random draws from [0, 1); nil takes math/rand/v2.
@@ -66,11 +69,27 @@ func NewPeer(cfg PeerConfig) *Peer {
 		p.completion = &coordinator.Completion{
 			Member: cfg.Member, Store: cfg.Store, View: cfg.View, Machine: cfg.Machine, Journal: cfg.Runs, Logger: log, Random: cfg.Random,
 		}
+		if cfg.Brief {
+			p.completion.Machine = restingMachine{cfg.Machine, p.outlook}
+		}
 		if cfg.First.Version == "" { // else hints come, and cost nothing while nothing changes
 			p.completion.Outlook = p.outlook.Own()
 		}
 	}
 	return p
+}
+
+// restingMachine spares the long poll that would be cut when the command ends.
+type restingMachine struct {
+	profile.MachineStore
+	outlook *coordinator.Outlook
+}
+
+func (m restingMachine) Changed(ctx context.Context, since string, wait time.Duration) (string, error) {
+	if err := backoff.Sleep(ctx, m.outlook.OwnRest()); err != nil {
+		return "", err
+	}
+	return m.MachineStore.Changed(ctx, since, wait)
 }
 
 // Run watches, competes for slots, records runs of the machine and judges

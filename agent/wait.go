@@ -157,6 +157,8 @@ type waiter struct {
 	// joined is set where the token was good before: one that is refused has
 	// expired, and is outlived as an endpoint that is away.
 	joined bool
+	// fresh is set where the view was read since the wait was asked for.
+	fresh bool
 }
 
 // wait takes the round that the profile says when the wait begins, read then:
@@ -170,8 +172,10 @@ func (wt waiter) wait(ctx context.Context, w Waiting, progress func(coordinator.
 	if w.Barrier == "" {
 		w.Barrier = profile.BarrierComplete
 	}
-	if err := wt.refresh(ctx, append(profile.HotParams(), coordinator.Records()...)); err != nil {
-		return coordinator.Outcome{}, err
+	if !wt.fresh {
+		if err := wt.refresh(ctx, append(profile.HotParams(), coordinator.Records()...)); err != nil {
+			return coordinator.Outcome{}, err
+		}
 	}
 	round, err := coordinator.Pick(ctx, wt.view, w.Barrier, w.Round, w.Workflow, progress)
 	if err != nil {

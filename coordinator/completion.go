@@ -36,6 +36,7 @@ type Completion struct {
 
 	mu    sync.Mutex // held from before the machine is read until that is noted
 	last  profile.Run
+	noted string        // version of the machine that was noted last
 	began bool          // a first look was taken
 	start chan struct{} // closed then; made by who needs it first
 }
@@ -82,7 +83,7 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 		}
 		return c.read(ctx, note)
 	}
-	follow := profile.Follow{Source: c.Machine, Since: since, Look: look, Outlook: c.Outlook, Random: c.Random, Trouble: func(err error) {
+	follow := profile.Follow{Source: c.Machine, Since: since, Known: c.newest, Look: look, Outlook: c.Outlook, Random: c.Random, Trouble: func(err error) {
 		if err != nil {
 			c.Logger.Warn("own machine cannot be watched", "err", err)
 		} else {
@@ -115,7 +116,22 @@ func (c *Completion) read(ctx context.Context, note func(m profile.Machine, know
 	if err != nil {
 		return fmt.Errorf("own machine: %w", err)
 	}
-	return note(m, known)
+	if err := note(m, known); err != nil {
+		return err
+	}
+	c.noted = m.Version
+	return nil
+}
+
+// newest implements Follow.Known: a machine that changed several times in a row
+// was seen in its last state by the look after the first of the hints.
+func (c *Completion) newest(version string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.noted == "" {
+		return version
+	}
+	return c.noted
 }
 
 // startLocked is closed once a first look was taken.

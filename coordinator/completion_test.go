@@ -349,3 +349,21 @@ func TestResultsOfTheLastFourRoundsAreKept(t *testing.T) {
 		}
 	})
 }
+
+func TestAMachineThatChangesSeveralTimesInARowIsReadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		h := w.host("u00")
+		h.start()
+		pass(time.Minute)
+		h.reads = 0
+		for range 3 {
+			h.machine.Set(func(m *profile.Machine) { m.Task++ })
+			time.Sleep(10 * time.Millisecond)
+		}
+		pass(time.Minute)
+		if h.reads != 1 {
+			t.Errorf("%d reads, want 1", h.reads)
+		}
+	})
+}

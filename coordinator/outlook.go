@@ -31,15 +31,22 @@ func NewOutlook(view *profile.View, uuid string) *Outlook { return &Outlook{view
 // Looks rest at most restEach for each who is awaited, so that few are quick; twice
 // that as long as the own machine is missing, whose completion brings the whole
 // profile with it; and never longer than MostRest, or restHolder where this member
-// holds a slot: it is to give that up soon when it is asked to. After a hint they
-// rest restEach for each who is missing, as more will come; not for the last one.
+// holds a slot: it is to give that up soon when it is asked to. Whoever comes first
+// after a calm is given restFirst for each who is awaited, restFirstMost at most, so
+// that those who come with it cost one look; restLeast for each bounds what so many
+// looks cost the endpoint. Who has the verdict is about to go, within restGone.
 // The own machine is polled every pollOwn, so that there is room for polling the
 // profile, and every restOwn once it is done.
 const (
-	restEach   = 400 * time.Millisecond
-	restHolder = 8 * time.Second
-	pollOwn    = 7 * time.Second
-	restOwn    = time.Minute
+	restEach      = 400 * time.Millisecond
+	restHolder    = 8 * time.Second
+	restFirst     = 20 * time.Millisecond
+	restFirstMost = 5 * time.Second
+	restLeast     = 2 * time.Millisecond
+	restFew       = time.Second
+	restGone      = time.Second
+	pollOwn       = 7 * time.Second
+	restOwn       = time.Minute
 )
 
 // awaiting is a barrier that somebody waits for, and how it comes on.
@@ -48,11 +55,12 @@ type awaiting struct {
 	round profile.Round
 
 	n       uint64        // number of the state that was counted
-	missing int           // in that state
+	total   int           // who are awaited, by that state
+	missing int           // of them
 	own     bool          // the own machine is
-	since   time.Time     // when so many were, or the first news came after a calm
-	calm    bool          // that state brought nobody nearer, and no news has come
-	due     time.Time     // when all will be done if they go on as fast; zero if that cannot be told
+	counted time.Time     // when that was
+	rest    time.Duration // from then on until the next look
+	due     time.Time     // of that look; zero where nothing can be told
 	most    time.Duration // that looks rest
 	mostOwn time.Duration // that they do while the own machine is missing
 }
@@ -123,8 +131,11 @@ func (o *Outlook) countLocked() []*awaiting {
 // rest.
 func (a *awaiting) count(d *profile.Document, uuid string) {
 	before, now := *a, time.Now()
-	a.missing, a.own, a.since, a.calm, a.due = 0, false, now, true, time.Time{}
+	a.missing, a.own, a.counted, a.rest, a.due = 0, false, now, 0, time.Time{}
 	b, err := barrierOf(d, a.name, a.round)
+	if err == nil && b.Verdict != "" {
+		a.due = now.Add(restGone)
+	}
 	if err != nil || b.Verdict != "" {
 		return
 	}
@@ -132,29 +143,44 @@ func (a *awaiting) count(d *profile.Document, uuid string) {
 	if err != nil || !t.Settled {
 		return
 	}
-	a.missing, a.own = t.Total-len(t.Done)-len(t.Failed), slices.Contains(t.Missing, uuid)
+	a.total, a.missing, a.own = t.Total, t.Total-len(t.Done)-len(t.Failed), slices.Contains(t.Missing, uuid)
 	rest := d.MostRest()
 	if holds(d, uuid) {
 		rest = min(rest, restHolder)
 	}
 	a.most = min(rest, restEach*time.Duration(t.Total))
 	a.mostOwn = min(rest, 2*a.most)
-	done := before.missing - a.missing
-	if before.n == 0 || done <= 0 {
-		return
+	switch {
+	case a.own:
+		a.rest = a.mostOwn
+	case a.missing > 1 && before.n != 0:
+		ahead := time.Duration(a.missing - 1)
+		a.rest = min(a.most, restFew*ahead*ahead, a.pause(before))
 	}
-	a.calm = false
-	if !a.own && a.missing > 1 {
-		pace := now.Sub(before.since) / time.Duration(done)
-		a.due = now.Add(min(a.most, pace*time.Duration(a.missing)))
-	}
+	a.due = now.Add(a.rest)
 }
 
-// hold is how long to rest once there is news.
-func (a *awaiting) hold() time.Duration {
-	if a.calm {
-		a.calm, a.since = false, time.Now()
+// pause is how long a look rests while several are missing. Those who came while
+// the last one rested say how fast they come: the look is when two thirds of those
+// before the last will be there, so that a few looks come ever closer to it. Who
+// came later than that broke a calm: perhaps many come with it.
+func (a *awaiting) pause(before awaiting) time.Duration {
+	awaited := time.Duration(a.total)
+	calm := max(2*before.rest, min(restFirst*awaited, restFirstMost))
+	done := before.missing - a.missing
+	if done <= 0 {
+		return calm
 	}
+	took := a.counted.Sub(before.counted)
+	paced := max(restLeast*awaited, took/time.Duration(done)*time.Duration(a.missing-1))
+	if took <= before.rest+time.Second {
+		return paced
+	}
+	return min(calm, paced)
+}
+
+// hold is how long to rest at least where the profile is polled.
+func (a *awaiting) hold() time.Duration {
 	switch {
 	case a.own:
 		return a.mostOwn
@@ -187,22 +213,31 @@ type ownMachine struct{ *Outlook }
 // Due implements profile.Outlook.
 func (ownMachine) Due() time.Time { return time.Time{} }
 
-// Hold implements profile.Outlook. Who waits at a barrier that it is no part of, or
-// has arrived at, is not done: others may wait for its machine.
+// Hold implements profile.Outlook.
 func (m ownMachine) Hold() time.Duration {
+	if rest := m.OwnRest(); rest > 0 {
+		return rest
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := m.countLocked()
-	d, _ := m.view.Latest()
-	switch {
-	case len(all) == 0 || slices.ContainsFunc(all, func(a *awaiting) bool { return a.missing == 0 }):
-		return 0
-	case completed(d, m.uuid):
-		return restOwn
-	case slices.ContainsFunc(all, func(a *awaiting) bool { return a.own }):
+	if slices.ContainsFunc(m.countLocked(), func(a *awaiting) bool { return a.own }) {
 		return pollOwn
 	}
 	return 0
+}
+
+// OwnRest is how long the own machine may be left alone, as its completion is
+// recorded and the others are waited for; else 0. Who waits at a barrier that it is
+// no part of, or has arrived at, is not done: others may wait for its machine.
+func (o *Outlook) OwnRest() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.countLocked()
+	d, _ := o.view.Latest()
+	if len(all) == 0 || slices.ContainsFunc(all, func(a *awaiting) bool { return a.missing == 0 }) || !completed(d, o.uuid) {
+		return 0
+	}
+	return restOwn
 }
 
 // completed reports whether the member's completion is recorded for the round of

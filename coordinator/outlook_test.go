@@ -42,22 +42,25 @@ func TestLooksComeSoonerTheFewerAreMissingAndTheFasterTheyCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, view, o, release := outlook(t, profile.Seed{Leaders: 1})
 		all := members(50)
-		wantLook(t, o, "nobody is done", 0, 22*time.Second) // the own machine is among them
-		done(w, view, all[1:10]...)
+		wantLook(t, o, "nobody is done", 22*time.Second, 22*time.Second) // the own machine is among them
 		pass(10 * time.Second)
-		wantLook(t, o, "others are, the own machine is not", 0, 22*time.Second)
+		done(w, view, all[1:10]...)
+		wantLook(t, o, "others are, the own machine is not", 22*time.Second, 22*time.Second)
 		pass(10 * time.Second)
 		done(w, view, all[0])
-		wantLook(t, o, "the own machine is, long after", 20*time.Second, 16*time.Second)
+		wantLook(t, o, "the own machine is, after 10 s", 20*time.Second, 16*time.Second)
 		pass(10 * time.Second)
 		done(w, view, all[10:30]...)
-		wantLook(t, o, "two a second", 10*time.Second, 8*time.Second)
-		pass(10 * time.Second)
+		wantLook(t, o, "two a second", 9500*time.Millisecond, 8*time.Second)
+		pass(9500 * time.Millisecond)
 		see(view, w.Document())
-		wantLook(t, o, "nobody more", 0, 8*time.Second)
+		wantLook(t, o, "nobody more", 19*time.Second, 8*time.Second)
 		pass(time.Minute)
-		done(w, view, all[30:48]...)
-		wantLook(t, o, "only two", 6666666666, 800*time.Millisecond)
+		done(w, view, all[30:46]...)
+		wantLook(t, o, "four, after a calm", 9*time.Second, 1600*time.Millisecond)
+		pass(9 * time.Second)
+		done(w, view, all[46:48]...)
+		wantLook(t, o, "only two", time.Second, 800*time.Millisecond)
 		done(w, view, all[48])
 		wantLook(t, o, "only one", 0, 0)
 		release()
@@ -65,11 +68,37 @@ func TestLooksComeSoonerTheFewerAreMissingAndTheFasterTheyCome(t *testing.T) {
 	})
 }
 
+func TestTheFirstWhoComesAfterACalmIsGivenASecondForOthersToComeWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, view, _, _ := outlook(t, profile.Seed{Leaders: 1})
+		all := members(50)
+		done(w, view, all[0])
+		o := coordinator.NewOutlook(view, "u00")
+		defer o.Await(profile.BarrierComplete, w.nth(1))()
+		wantLook(t, o, "the wait begins", 0, 19600*time.Millisecond)
+		pass(5 * time.Minute)
+		done(w, view, all[1])
+		wantLook(t, o, "the first comes", time.Second, 19200*time.Millisecond)
+		pass(time.Second)
+		done(w, view, all[2:49]...)
+		wantLook(t, o, "all but one came with it", 0, 0)
+	})
+}
+
+func TestWhoHasTheVerdictAsksForNothingMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
+		w.put(profile.At(profile.ParamBarriers, profile.BarrierComplete, "1", "verdict"), profile.VerdictSuperseded)
+		see(view, w.Document())
+		wantLook(t, o, "there is a verdict", time.Second, 0)
+	})
+}
+
 func TestWhoAlsoWaitsForSomethingElseRestsForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
 		defer view.Want()()
-		wantLook(t, o, "one waits, at the barrier", 0, 22*time.Second)
+		wantLook(t, o, "one waits, at the barrier", 22*time.Second, 22*time.Second)
 		defer view.Want("k")()
 		wantLook(t, o, "another waits for a param", 0, 0)
 		if o.Rests() {
@@ -83,9 +112,10 @@ func TestLooksSeeEveryRenewalOfTheShortestLease(t *testing.T) {
 		w, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
 		w.put(profile.At(profile.ParamSlots, profile.Leader, "1", "ttl"), "30s")
 		see(view, w.Document())
-		wantLook(t, o, "a lease of 30 s, the own machine runs", 0, 10*time.Second)
+		wantLook(t, o, "a lease of 30 s, the own machine runs", 10*time.Second, 10*time.Second)
+		pass(time.Minute)
 		done(w, view, "u00", "u01")
-		wantLook(t, o, "it is done", 0, 10*time.Second)
+		wantLook(t, o, "it is done", 10*time.Second, 10*time.Second)
 	})
 }
 
@@ -94,7 +124,7 @@ func TestWhoHoldsASlotLooksSoonEnoughToHandItOver(t *testing.T) {
 		w, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
 		w.put(profile.At(profile.ParamSlots, profile.Leader, "1", "holder"), "u00")
 		see(view, w.Document())
-		wantLook(t, o, "the own machine runs", 0, 8*time.Second)
+		wantLook(t, o, "the own machine runs", 8*time.Second, 8*time.Second)
 		pass(10 * time.Minute)
 		done(w, view, "u00")
 		wantLook(t, o, "it is done, and the others are slow", 8*time.Second, 8*time.Second)

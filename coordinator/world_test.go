@@ -179,6 +179,7 @@ type host struct {
 	*world
 	uuid      string
 	machine   *memory.Machine
+	reads     int // of it, while the agent runs
 	jobs      int
 	faults    func(memory.Call) memory.Fault
 	random    func() float64
@@ -316,9 +317,20 @@ func (h *host) serve(ctx context.Context) error {
 		loops.Go(func() { h.also(ctx, h) })
 	}
 	completion := coordinator.Completion{
-		Member: h.member, Store: way, View: h.view, Machine: h.machine, Journal: h, Logger: hclog.NewNullLogger(),
+		Member: h.member, Store: way, View: h.view, Machine: countedMachine{h.machine, h}, Journal: h, Logger: hclog.NewNullLogger(),
 	}
 	return completion.Run(ctx, first)
+}
+
+// countedMachine counts the reads of a machine.
+type countedMachine struct {
+	*memory.Machine
+	host *host
+}
+
+func (m countedMachine) Read(ctx context.Context) (profile.Machine, error) {
+	m.host.reads++
+	return m.Machine.Read(ctx)
 }
 
 // stop ends the agent, if it runs, and returns what it ended with.

@@ -118,11 +118,10 @@ func (f *Follow) hint(ctx context.Context, failing bool, pollUntil *time.Time) (
 	if time.Now().Before(*pollUntil) {
 		return "", f.sleep(ctx)
 	}
-	asked := time.Now()
-	if !f.due().IsZero() {
-		return "", f.until(ctx, func() time.Time { return latest(f.due(), asked.Add(holdOffLeast)) })
+	if due, err := f.untilDue(ctx); due || err != nil {
+		return "", err
 	}
-	since := f.known()
+	since, asked := f.known(), time.Now()
 	version, err := f.Source.Changed(ctx, since, pollWait)
 	if err != nil {
 		return "", err
@@ -139,6 +138,26 @@ func (f *Follow) hint(ctx context.Context, failing bool, pollUntil *time.Time) (
 		return version, f.hold(ctx)
 	}
 	return version, nil
+}
+
+// untilDue waits for a look that is due without a hint, for as long as one is.
+func (f Follow) untilDue(ctx context.Context) (due bool, err error) {
+	if f.Since == "" { // nothing tells what is news
+		return false, nil
+	}
+	for asked := time.Now(); ; {
+		moment := f.due()
+		if moment.IsZero() {
+			return false, nil
+		}
+		left := time.Until(latest(moment, asked.Add(holdOffLeast)))
+		if left <= 0 {
+			return true, nil
+		}
+		if err := backoff.Sleep(ctx, min(left, paceEvery)); err != nil {
+			return false, err
+		}
+	}
 }
 
 // sleep waits for the next poll, ±20 %.

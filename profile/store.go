@@ -28,6 +28,11 @@ type Store interface {
 	// versions: the caller polls.
 	Changed(ctx context.Context, since string, wait time.Duration) (string, error)
 
+	// ReadChanged is Changed and Read in one: it returns the whole profile as
+	// soon as its version differs from since, which is not empty, and nil when
+	// wait has passed before.
+	ReadChanged(ctx context.Context, since string, wait time.Duration) (*Document, error)
+
 	Sealer
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"muster/internal/pulse"
 )
@@ -213,6 +214,27 @@ func (v *View) Reread(ctx context.Context, store Store) error {
 			return nil
 		}
 	}
+}
+
+// Await is Reread as soon as the profile is not of the version since any more, or
+// nothing when wait has passed before. It reports whether the endpoint waited, as
+// it should. What another state overtook meanwhile is not put: whoever asks again
+// after the version known then gets it.
+func (v *View) Await(ctx context.Context, store Store, since string, wait time.Duration) (waited bool, err error) {
+	asked := time.Now()
+	_, before := v.Latest()
+	d, err := store.ReadChanged(ctx, since, wait)
+	if err != nil {
+		return false, err
+	}
+	if d == nil || d.Version == since {
+		return time.Since(asked) >= wait/2, nil
+	}
+	if err := lacking(d.Params, append(HotParams(), ParamMembers, ParamExpected)); err != nil {
+		return true, err
+	}
+	v.putIf(d, before)
+	return true, nil
 }
 
 // putIf is Put, unless another state was put meanwhile.

@@ -3,6 +3,7 @@ package profile
 import (
 	"bytes"
 	"context"
+	"errors"
 	mathrand "math/rand/v2"
 	"time"
 )
@@ -45,7 +46,11 @@ func (w Watch) Run(ctx context.Context) error {
 // watching is one run of a Watch.
 type watching struct {
 	Watch
-	asked uint64 // number of the newest whole state after which was asked
+	asked    uint64 // number of the newest whole state after which was asked
+	versions bool   // the endpoint has them
+
+	unheard   int       // how many long polls that read failed in a row, though reading worked
+	deafUntil time.Time // they are not tried, because they did not work
 }
 
 // known implements Follow.Known: whole states come with answers to one's own
@@ -78,17 +83,44 @@ func (w *watching) read(ctx context.Context, version string) error {
 	wanted, _ := w.View.Wanted()
 	names := append(HotParams(), wanted...)
 	d, _ := w.View.Latest()
-	switch known, _ := w.View.whole(); {
+	known, _ := w.View.whole()
+	w.versions = w.versions || known != "" || version != ""
+	switch {
 	case !bytes.HasPrefix(d.Params[ParamMembers], []byte("{")): // read while it was edited by hand: it may have been mended
 		names = append(names, ParamMembers)
 	case version != "" && (w.overtaken() || known == version):
 		return nil // the answer to one's own write said it all
-	case version == "" && known != "" && !w.Due().IsZero():
-		// Without a hint only the whole tells which version this is, and
-		// a long poll after an older one would end at once.
-		return w.View.Reread(ctx, w.Store)
+	case version == "" && w.versions && !w.Due().IsZero():
+		if known == "" { // put together of two: no state to ask after
+			return w.View.Reread(ctx, w.Store)
+		}
+		return w.await(ctx, known)
 	}
 	return w.View.Refresh(ctx, w.Store, names...)
+}
+
+// await reads what is newer than the version known as soon as there is such a
+// thing: where the next news is worth a look, a hint would be one request too many.
+// A long poll that did not work says nothing about the profile: a plain read does.
+func (w *watching) await(ctx context.Context, known string) error {
+	waited, err := w.View.Await(ctx, w.Store, known, pollWait)
+	switch {
+	case err == nil && waited:
+		w.unheard = 0
+		return nil
+	case err == nil:
+		w.deafUntil = time.Now().Add(probeEvery)
+		return nil
+	case ctx.Err() != nil || !errors.Is(err, ErrUnavailable):
+		return err
+	}
+	if err := w.View.Reread(ctx, w.Store); err != nil {
+		return err
+	}
+	if w.unheard++; w.unheard == unheardMost {
+		w.unheard, w.deafUntil = 0, time.Now().Add(probeEvery)
+	}
+	return nil
 }
 
 // pace is Pace, but there is no rest while somebody waits for a change.
@@ -105,7 +137,7 @@ func (w *watching) pace() time.Duration {
 
 // Due implements Outlook.
 func (w *watching) Due() time.Time {
-	if w.Outlook == nil || w.pace() > 0 {
+	if w.Outlook == nil || w.pace() > 0 || time.Now().Before(w.deafUntil) {
 		return time.Time{}
 	}
 	return w.Outlook.Due()

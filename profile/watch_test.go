@@ -46,10 +46,25 @@ type watched struct {
 	view *profile.View
 	outlook
 	calls []string
+	deaf  func(c memory.Call) error // how a long poll that reads fails; nil if it works
+	stays bool                      // looks stay due
 	mu    sync.Mutex
 }
 
+// heedless answers long polls that read at once, as some proxies do.
+type heedless struct{ profile.Store }
+
+func (h heedless) ReadChanged(ctx context.Context, since string, _ time.Duration) (*profile.Document, error) {
+	return h.Store.ReadChanged(ctx, since, 0)
+}
+
 func watch(t *testing.T, do func(w *watched)) {
+	t.Helper()
+	watchThrough(t, func(s profile.Store) profile.Store { return s }, do)
+}
+
+// watchThrough is watch with the store behind what through returns.
+func watchThrough(t *testing.T, through func(profile.Store) profile.Store, do func(w *watched)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		params, err := profile.Seed{Profile: cluster, Members: []string{"u1"}, Leaders: 1}.Params()
@@ -62,14 +77,17 @@ func watch(t *testing.T, do func(w *watched)) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.calls = append(w.calls, c.Method)
-			if c.Method == "Read" { // which says all, so that nothing is due any more
+			if c.Method == "ReadChanged" && !w.stays {
 				w.set(time.Time{}, 0)
+			}
+			if c.Method == "ReadChanged" && w.deaf != nil {
+				return memory.Fault{Refuse: w.deaf(c)}
 			}
 			return memory.Fault{}
 		})
 		ctx, stop := context.WithCancelCause(t.Context())
 		var ended sync.WaitGroup
-		ended.Go(func() { profile.Watch{Store: store, View: w.view, Outlook: w}.Run(ctx) })
+		ended.Go(func() { profile.Watch{Store: through(store), View: w.view, Outlook: w}.Run(ctx) })
 		time.Sleep(time.Second)
 		do(w)
 		stop(errors.New("end of the test"))
@@ -106,7 +124,42 @@ func TestALookThatIsDueReadsTheWholeAndTheNextPollAsksAfterIt(t *testing.T) {
 		time.Sleep(28 * time.Second)
 		w.wantCalls(t, "before it is due")
 		time.Sleep(time.Minute)
-		w.wantCalls(t, "since it was", "Read", "Changed")
+		w.wantCalls(t, "since it was", "ReadChanged", "Changed")
+	})
+}
+
+func TestALookThatStaysDueIsTakenWhenThereIsNewsAndCostsOneRequest(t *testing.T) {
+	watch(t, func(w *watched) {
+		w.stays = true
+		w.set(time.Now(), 0)
+		w.stir()
+		time.Sleep(time.Second)
+		w.wantCalls(t, "a hint that was asked for before", "Changed", "ReadParams", "ReadChanged", "ReadChanged")
+		_, before := w.view.Latest()
+		time.Sleep(90 * time.Second)
+		if _, n := w.view.Latest(); n != before {
+			t.Error("there was news without a change")
+		}
+		w.stir()
+		time.Sleep(time.Millisecond)
+		if _, n := w.view.Latest(); n == before {
+			t.Error("the change is not seen at once")
+		}
+		time.Sleep(time.Second)
+		w.wantCalls(t, "the change", "ReadChanged")
+	})
+}
+
+func TestWhereLongPollsThatReadDoNotWorkHintsAreAskedForAndPlainReadsTellTheNews(t *testing.T) {
+	watch(t, func(w *watched) {
+		w.stays, w.deaf = true, func(memory.Call) error { return profile.ErrUnavailable }
+		w.set(time.Now(), 0)
+		w.stir()
+		time.Sleep(10 * time.Second)
+		w.wantCalls(t, "they fail", "Changed", "ReadParams", "ReadChanged", "Read", "ReadChanged", "Read", "ReadChanged", "Read", "Changed")
+		w.stir()
+		time.Sleep(10 * time.Second)
+		w.wantCalls(t, "a change", "ReadParams", "Changed")
 	})
 }
 
@@ -124,5 +177,15 @@ func TestAHintIsHeldUntilTheAnswerToAnOwnWriteSaysMore(t *testing.T) {
 		w.stir()
 		time.Sleep(61 * time.Second)
 		w.wantCalls(t, "another hint", "ReadParams", "Changed")
+	})
+}
+
+func TestWhereLongPollsThatReadDoNotWaitHintsAreAskedFor(t *testing.T) {
+	watchThrough(t, func(s profile.Store) profile.Store { return heedless{s} }, func(w *watched) {
+		w.stays = true
+		w.set(time.Now(), 0)
+		w.stir()
+		time.Sleep(10 * time.Second)
+		w.wantCalls(t, "they do not wait", "Changed", "ReadParams", "ReadChanged", "ReadChanged", "Changed")
 	})
 }

@@ -59,7 +59,7 @@ func (a *app) turn(ctx context.Context, timeout time.Duration, leading bool) (*a
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg.OnDemand = leading
+	cfg.OnDemand, cfg.Brief = leading, true
 	if timeout <= 0 || timeout > turnWait {
 		timeout = turnWait
 	}

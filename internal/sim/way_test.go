@@ -152,6 +152,12 @@ func (w way) Changed(ctx context.Context, since string, wait time.Duration) (str
 	return through(w.life, "Changed", profile.ErrUnavailable, func(s *memory.Store, _ memory.Fault) (string, error) { return s.Changed(ctx, since, wait) })
 }
 
+func (w way) ReadChanged(ctx context.Context, since string, wait time.Duration) (*profile.Document, error) {
+	return through(w.life, "ReadChanged", profile.ErrUnavailable, func(s *memory.Store, _ memory.Fault) (*profile.Document, error) {
+		return s.ReadChanged(ctx, since, wait)
+	})
+}
+
 // No process here has secure params.
 func (w way) Secure(ctx context.Context, key string) (bool, error) {
 	return w.world.Store(nil).Secure(ctx, key)

@@ -75,6 +75,14 @@ func (s *Store) Changed(ctx context.Context, since string, wait time.Duration) (
 	return s.client.changed(ctx, []string{"profiles", s.name}, s.auth, since, wait)
 }
 
+// ReadChanged implements profile.Store: one GET that is a long poll (wire contract,
+// section 5.1).
+func (s *Store) ReadChanged(ctx context.Context, since string, wait time.Duration) (*profile.Document, error) {
+	r := request{method: http.MethodGet}
+	r.longPoll(since, wait)
+	return s.whole(ctx, r)
+}
+
 // Create makes the profile with these params, in one request. ErrConflict: it
 // exists.
 func (s *Store) Create(ctx context.Context, description string, params profile.Params) error {
@@ -97,6 +105,9 @@ func (s *Store) whole(ctx context.Context, r request) (*profile.Document, error)
 	resp, err := s.client.do(ctx, r, &p)
 	if err != nil {
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusNotModified {
+		return nil, nil
 	}
 	if p.Name != s.name {
 		return nil, fmt.Errorf("read profile %q: %w: the answer is about profile %q", s.name, silence(r.writes()), withoutSecrets(p.Name, resp.Request))
@@ -148,9 +159,7 @@ func Patch(ops []profile.Op) (json.RawMessage, error) {
 func (c *Client) changed(ctx context.Context, path []string, auth Auth, since string, wait time.Duration) (string, error) {
 	r := request{method: http.MethodHead, path: path, auth: auth}
 	if since != "" {
-		seconds := int((wait + time.Second - 1) / time.Second) // a wait of 0 would be none
-		r.wait = time.Duration(seconds) * time.Second
-		r.header = http.Header{"If-None-Match": {since}, "Prefer": {fmt.Sprintf("wait=%d", seconds)}}
+		r.longPoll(since, wait)
 	}
 	resp, err := c.do(ctx, r, nil)
 	if err != nil {
@@ -160,6 +169,13 @@ func (c *Client) changed(ctx context.Context, path []string, auth Auth, since st
 		return since, nil
 	}
 	return resp.Header.Get("ETag"), nil
+}
+
+// longPoll makes r wait for a version that differs from since, in whole seconds.
+func (r *request) longPoll(since string, wait time.Duration) {
+	seconds := int((wait + time.Second - 1) / time.Second) // a wait of 0 would be none
+	r.wait = time.Duration(seconds) * time.Second
+	r.header = http.Header{"If-None-Match": {since}, "Prefer": {fmt.Sprintf("wait=%d", seconds)}}
 }
 
 func date(resp *http.Response) time.Time {

@@ -125,7 +125,7 @@ func (p *Profile) apply(c *profile.Change, restores int) (*profile.Document, err
 
 // Call names one use of a Store, for faults to choose by.
 type Call struct {
-	Method string // Read | ReadParams | Apply | Changed
+	Method string // Read | ReadParams | Apply | Changed | ReadChanged
 	N      int    // how many calls the store had before
 	Change *profile.Change
 }
@@ -222,7 +222,11 @@ func (s *Store) Apply(ctx context.Context, c *profile.Change) (*profile.Document
 
 // Changed implements profile.Store.
 func (s *Store) Changed(ctx context.Context, since string, wait time.Duration) (string, error) {
-	fault := s.fault(Call{Method: "Changed"})
+	return s.await(ctx, Call{Method: "Changed"}, since, wait)
+}
+
+func (s *Store) await(ctx context.Context, c Call, since string, wait time.Duration) (string, error) {
+	fault := s.fault(c)
 	if fault.Refuse != nil {
 		return "", fault.Refuse
 	}
@@ -249,6 +253,15 @@ func (s *Store) Changed(ctx context.Context, since string, wait time.Duration) (
 			return "", fmt.Errorf("%w: %w", profile.ErrUnavailable, context.Cause(ctx))
 		}
 	}
+}
+
+// ReadChanged implements profile.Store.
+func (s *Store) ReadChanged(ctx context.Context, since string, wait time.Duration) (*profile.Document, error) {
+	version, err := s.await(ctx, Call{Method: "ReadChanged"}, since, wait)
+	if err != nil || version == since {
+		return nil, err
+	}
+	return s.profile.Document(), nil
 }
 
 func (s *Store) fault(c Call) Fault {

@@ -54,10 +54,11 @@ func everyCall(ctx context.Context, t *testing.T, s profile.Store, want error) {
 	c := &profile.Change{}
 	c.Set(profile.At("test/count"), 2)
 	for name, call := range map[string]func() error{
-		"Read":       func() error { _, err := s.Read(ctx); return err },
-		"ReadParams": func() error { _, err := s.ReadParams(ctx, "test/count"); return err },
-		"Apply":      func() error { _, err := s.Apply(ctx, c); return err },
-		"Changed":    func() error { _, err := s.Changed(ctx, "", time.Minute); return err },
+		"Read":        func() error { _, err := s.Read(ctx); return err },
+		"ReadParams":  func() error { _, err := s.ReadParams(ctx, "test/count"); return err },
+		"Apply":       func() error { _, err := s.Apply(ctx, c); return err },
+		"Changed":     func() error { _, err := s.Changed(ctx, "", time.Minute); return err },
+		"ReadChanged": func() error { _, err := s.ReadChanged(ctx, `"1"`, time.Minute); return err },
 	} {
 		if err := call(); !errors.Is(err, want) {
 			t.Errorf("%s: error %v, want %v", name, err, want)
@@ -116,6 +117,21 @@ func changedWithoutSinceTellsTheVersion(t *testing.T, open Open) {
 	}
 }
 
+// polls are the two ways to wait for another version; each returns the one that
+// there is then.
+var polls = map[string]func(ctx context.Context, s profile.Store, since string, wait time.Duration) (string, error){
+	"Changed": func(ctx context.Context, s profile.Store, since string, wait time.Duration) (string, error) {
+		return s.Changed(ctx, since, wait)
+	},
+	"ReadChanged": func(ctx context.Context, s profile.Store, since string, wait time.Duration) (string, error) {
+		d, err := s.ReadChanged(ctx, since, wait)
+		if d == nil {
+			return since, err
+		}
+		return d.Version, err
+	},
+}
+
 func changedReturnsAtOnceWhenItHasChanged(t *testing.T, open Open) {
 	f := open(t, planted())
 	if !versioned(t, f) {
@@ -130,10 +146,17 @@ func changedReturnsAtOnceWhenItHasChanged(t *testing.T, open Open) {
 	if after.Version == before.Version {
 		t.Errorf("the version stays %q after a change", after.Version)
 	}
-	got, err := s.Changed(t.Context(), before.Version, time.Hour)
-	if got != after.Version || err != nil {
-		t.Errorf("Changed = %q, %v, want %q", got, err, after.Version)
+	for name, poll := range polls {
+		got, err := poll(t.Context(), s, before.Version, time.Hour)
+		if got != after.Version || err != nil {
+			t.Errorf("%s = %q, %v, want %q", name, got, err, after.Version)
+		}
 	}
+	d, err := s.ReadChanged(t.Context(), before.Version, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameParams(t, "what has changed", d.Params, after.Params)
 }
 
 func changedReturnsSinceAfterTheWait(t *testing.T, open Open) {
@@ -141,15 +164,17 @@ func changedReturnsSinceAfterTheWait(t *testing.T, open Open) {
 	if !versioned(t, f) {
 		return
 	}
-	s, start := f.Store(), time.Now()
-	since := read(t, s).Version
+	since := read(t, f.Store()).Version
 	const wait = 300 * time.Millisecond
-	got, err := s.Changed(t.Context(), since, wait)
-	if got != since || err != nil {
-		t.Errorf("Changed = %q, %v, want %q", got, err, since)
-	}
-	if took := time.Since(start); took < wait {
-		t.Errorf("Changed returned after %v, want it to wait %v", took, wait)
+	for name, poll := range polls {
+		start := time.Now()
+		got, err := poll(t.Context(), f.Store(), since, wait)
+		if got != since || err != nil {
+			t.Errorf("%s = %q, %v, want %q", name, got, err, since)
+		}
+		if took := time.Since(start); took < wait {
+			t.Errorf("%s returned after %v, want it to wait %v", name, took, wait)
+		}
 	}
 }
 
@@ -161,20 +186,24 @@ func changedWakesOnACommit(t *testing.T, open Open) {
 	s := f.Store()
 	before := read(t, s)
 	type answer struct {
-		version string
-		err     error
+		name, version string
+		err           error
 	}
-	woken := make(chan answer, 1)
-	go func() {
-		version, err := f.Store().Changed(t.Context(), before.Version, time.Hour)
-		woken <- answer{version, err}
-	}()
+	woken := make(chan answer, len(polls))
+	for name, poll := range polls {
+		go func() {
+			version, err := poll(t.Context(), f.Store(), before.Version, time.Hour)
+			woken <- answer{name, version, err}
+		}()
+	}
 	after, err := s.Apply(t.Context(), set(before, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := <-woken; got.version != after.Version || got.err != nil {
-		t.Errorf("Changed = %q, %v, want %q", got.version, got.err, after.Version)
+	for range polls {
+		if got := <-woken; got.version != after.Version || got.err != nil {
+			t.Errorf("%s = %q, %v, want %q", got.name, got.version, got.err, after.Version)
+		}
 	}
 }
 
@@ -186,8 +215,10 @@ func changedEndsWithItsContext(t *testing.T, open Open) {
 	stop := errors.New("stopped by the test")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, stop)
 	defer cancel()
-	_, err := f.Store().Changed(ctx, read(t, f.Store()).Version, time.Hour)
-	if !errors.Is(err, profile.ErrUnavailable) || !errors.Is(err, stop) {
-		t.Errorf("Changed: %v, want %v caused by %v", err, profile.ErrUnavailable, stop)
+	since := read(t, f.Store()).Version
+	for name, poll := range polls {
+		if _, err := poll(ctx, f.Store(), since, time.Hour); !errors.Is(err, profile.ErrUnavailable) || !errors.Is(err, stop) {
+			t.Errorf("%s: %v, want %v caused by %v", name, err, profile.ErrUnavailable, stop)
+		}
 	}
 }
