@@ -17,9 +17,10 @@ build: ## build bin/muster and bin/muster-lab (static, reproducible)
 demo: build ## build, then run the demo cluster on this host
 	bin/muster-lab demo
 
+# More tests at once than cores: those with real processes mostly wait.
 test: ## run all tests under the race detector, in random order
 	@scripts/need-tools.sh
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout=10m ./...
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -parallel=4 -timeout=10m ./...
 
 lint: ## check formatting, vet, staticcheck, shell scripts and both go.mod files
 	@scripts/lint.sh
