@@ -16,11 +16,17 @@ import (
 // managers take for a package.
 func (st *site) realFiles() {
 	st.t.Helper()
-	program, err := os.ReadFile(filepath.Join(built, "muster"))
+	st.files(map[string][]byte{"muster_1.0_amd64.deb": realProgram(st.t), "muster_1.0_linux_amd64": realProgram(st.t)})
+}
+
+// realProgram is the content of Muster's own program.
+func realProgram(t *testing.T) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(built, "muster"))
 	if err != nil {
-		st.t.Fatal(err)
+		t.Fatal(err)
 	}
-	st.files(map[string][]byte{"muster_1.0_amd64.deb": program, "muster_1.0_linux_amd64": program})
+	return raw
 }
 
 // inContext is a machine that exists in a context only: a container on the

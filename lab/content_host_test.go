@@ -31,6 +31,7 @@ case "$*" in *" purge muster") cd "$MUSTER_ROOT" && exec rm -rf installed usr va
 case "$*" in
 "-q rpm") ;;
 "-q muster") cat "$MUSTER_ROOT/installed" ;;
+"-e muster") echo "rpm $*" >>"$MUSTER_ROOT/did"; exec rm -rf "$MUSTER_ROOT/installed" "$MUSTER_ROOT/usr" ;;
 *) for file; do :; done
 echo "rpm $*" >>"$MUSTER_ROOT/did"
 "$LAY" "$file" && basename "$file" .rpm | tr -d '\n' >"$MUSTER_ROOT/installed" ;;

@@ -16,7 +16,7 @@ import (
 
 // evils are texts that a shell which looked into them would act upon.
 var evils = []string{
-	"$(touch evil)`touch evil`", "';touch evil;'", "\";touch evil;\"", "\nEOF\ntouch evil\n", "\\'\ntouch evil;'\\", "{{ .Machine.Name }}", "-x; touch evil #", "a[$(touch evil)]",
+	"-x $(touch evil)`touch evil`a[$(touch evil)]", "';touch evil;'", "\";touch evil;\"\nEOF\ntouch evil\n{{ .Machine.Name }}", "\\'\ntouch evil;'\\",
 }
 
 // inert runs a script on a host and checks that nothing of a value was run.

@@ -120,14 +120,15 @@ func (st *site) succeeds(m *models.Machine, workflow string) {
 // What the workflow promises, on a host with a package manager.
 func TestTheBootstrapMakesAMachineAMember(t *testing.T) {
 	for kind, of := range map[string][3]string{
-		"deb": {"", "muster_1.0_amd64.deb", "muster_1.0_arm64.deb"},
-		"rpm": {"3.13", "muster-1.0-1.x86_64.rpm", "muster-1.0-1.aarch64.rpm"},
+		"deb": {"3.13", "muster_1.0_amd64.deb", "muster_1.0_arm64.deb"},
+		"rpm": {"", "muster-1.0-1.x86_64.rpm", "muster-1.0-1.aarch64.rpm"},
 	} {
 		t.Run(kind+" compat"+of[0], func(t *testing.T) {
 			t.Parallel()
 			st := newContent(t, of[0])
-			st.files(map[string][]byte{of[1]: []byte("a package"), of[2]: []byte("a package for arm")})
+			st.files(map[string][]byte{of[1]: realProgram(t), of[2]: []byte("for another machine")})
 			m := st.bare("node1")
+			st.bare("node2") // the last member cannot be forgotten
 			h := st.host(m, kind)
 			st.succeeds(m, "muster-bootstrap") // in no cluster
 			st.awaitLog(m, "muster-install", "WARNING: this machine has no cluster/profile")
@@ -144,6 +145,7 @@ func TestTheBootstrapMakesAMachineAMember(t *testing.T) {
 			}
 			h.checkTokens(m)
 			h.checkAgain(m)
+			h.checkRemoval(m, of[0] == "")
 		})
 	}
 }
@@ -152,6 +154,10 @@ func TestTheBootstrapMakesAMachineAMember(t *testing.T) {
 const program = `#!/bin/sh
 echo "$* ; $MUSTER_PROFILE ; $MUSTER_FINGERPRINT ; ${#RS_TOKEN} ; $(wc -c)" >>"$MUSTER_ROOT/did"
 cd "$MUSTER_ROOT"
+case $1 in
+forget) exit 0 ;;
+uninstall) exec rm -rf usr var etc ;;
+esac
 mkdir -p usr/local/bin etc/systemd/system etc/muster var/lib/muster/credentials
 chmod 0700 var/lib/muster var/lib/muster/credentials
 cp "$0" usr/local/bin/muster
@@ -174,6 +180,10 @@ func TestWithoutAPackageManagerTheProgramInstallsItself(t *testing.T) {
 	}
 	h.checkTokens(m)
 	h.checkAgain(m)
+	st.succeeds(m, "muster-remove")
+	if did := h.did(); !strings.HasPrefix(did, "systemctl stop muster\nforget --force "+m.Key()) || !strings.Contains(did, "\nuninstall --purge ;") {
+		t.Errorf("it did %q", did)
+	}
 }
 
 // checkTokens checks that the tokens are there, for the agent alone, and nowhere else.
@@ -275,5 +285,21 @@ func checkObject(t *testing.T, prefix, key string, raw json.RawMessage) {
 		if schema := p.Schema.(map[string]any); schema["properties"] != nil || schema["items"] != nil {
 			t.Errorf("param %s: its schema looks into the value: %v", key, schema)
 		}
+	}
+}
+
+// checkRemoval checks that the removal leaves nothing, and that it leaves everything
+// where the job may not have the cluster forget the member: 3.13 has no ExtraClaims.
+func (h *host) checkRemoval(m *models.Machine, may bool) {
+	h.t.Helper()
+	h.did()
+	h.begin(m, "muster-remove")
+	h.await(m, func(m *models.Machine) bool { return m.CurrentTask >= len(m.Tasks) || !m.Runnable })
+	left := h.file("etc/muster/muster.yaml") + h.file("var/lib/muster/credentials/machine.token")
+	if did := h.did(); m.Runnable != may || (left == "") != may || strings.Contains(did, "rpm -e muster\n") != may {
+		h.t.Errorf("it succeeded: %v, want %v; it did %q, and left %d bytes", m.Runnable, may, did, len(left))
+	}
+	if !may {
+		h.awaitLog(m, "muster-remove", "muster forget ended with exit code")
 	}
 }
