@@ -69,6 +69,12 @@ func (s wayStore) Changed(ctx context.Context, since string, wait time.Duration)
 	return s.Store.Changed(ctx, since, wait)
 }
 
+func (s wayStore) ReadChanged(ctx context.Context, since string, wait time.Duration) (*profile.Document, error) {
+	ctx, end := s.way.bound(ctx)
+	defer end()
+	return s.Store.ReadChanged(ctx, since, wait)
+}
+
 // reports reports whether a change records a completion.
 func reports(c *profile.Change) bool {
 	ops, _ := c.Ops()
