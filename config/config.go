@@ -40,6 +40,7 @@ type Config struct {
 	StateDir         string
 	Socket           string
 	StepsDir         string // files of the steps that the agent runs
+	RootSocket       string // of the helper that runs steps which need more rights
 	AllowWorkflows   string // those that the profile may name, separated by commas
 	LogLevel         string // trace, debug, info, warn or error
 
@@ -68,6 +69,7 @@ var fields = []field{
 	{key: "state_dir", env: []string{"MUSTER_STATE_DIR"}, text: func(c *Config) *string { return &c.StateDir }},
 	{key: "socket", env: []string{"MUSTER_SOCKET"}, text: func(c *Config) *string { return &c.Socket }},
 	{key: "steps_dir", env: []string{"MUSTER_STEPS_DIR"}, text: func(c *Config) *string { return &c.StepsDir }},
+	{key: "root_socket", env: []string{"MUSTER_ROOT_SOCKET"}, text: func(c *Config) *string { return &c.RootSocket }},
 	{key: "allow_workflows", env: []string{"MUSTER_ALLOW_WORKFLOWS"}, text: func(c *Config) *string { return &c.AllowWorkflows }},
 	{key: "log_level", env: []string{"MUSTER_LOG_LEVEL"}, text: func(c *Config) *string { return &c.LogLevel }},
 }
@@ -87,7 +89,7 @@ var ErrInvalid = errors.New("config")
 // Load reads the configuration. file may be "": then DefaultFile is read if it
 // exists. getenv is os.Getenv; flags holds the flags that were given, by key.
 func Load(file string, getenv func(string) string, flags map[string]string) (Config, error) {
-	c := Config{LogLevel: "info", StateDir: "/var/lib/muster", Socket: "/run/muster/muster.sock", StepsDir: DefaultStepsDir, origins: map[string]string{}}
+	c := Config{LogLevel: "info", StateDir: "/var/lib/muster", Socket: "/run/muster/muster.sock", StepsDir: DefaultStepsDir, RootSocket: "/run/muster-root.sock", origins: map[string]string{}}
 	var faults []error
 	values, err := readFile(file)
 	if err != nil {

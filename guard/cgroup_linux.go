@@ -22,7 +22,7 @@ type cgroup struct {
 // newCgroup makes a cgroup in the own one. The error says why there is none,
 // as on a host without cgroup v2 or where the own cgroup was not delegated.
 func newCgroup() (*cgroup, error) {
-	own, err := ownCgroup()
+	own, err := OwnCgroup()
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +39,13 @@ func newCgroup() (*cgroup, error) {
 	return g, nil
 }
 
-// ownCgroup returns the directory of this process's cgroup, wherever cgroup v2
-// is mounted: on hybrid hosts, beside v1.
-func ownCgroup() (string, error) {
+// Populated reports whether a process lives in the cgroup of this directory, or in one
+// below it. If that cannot be read it says yes, unless the cgroup is gone.
+func Populated(dir string) bool { return (&cgroup{dir: dir}).populated() }
+
+// OwnCgroup returns the directory of this process's cgroup, wherever cgroup v2
+// is mounted: on hybrid hosts, beside v1. The error says why there is none.
+func OwnCgroup() (string, error) {
 	path := ""
 	err := eachLine("/proc/self/cgroup", func(line string) {
 		if p, v2 := strings.CutPrefix(line, "0::"); v2 {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // ErrInvalid means that this host or what it is to become is not as it has to be.
@@ -26,7 +27,8 @@ const (
 	Credentials = "/var/lib/muster/credentials"
 
 	name         = "muster"
-	unitFile     = "/etc/systemd/system/muster.service"
+	unitDir      = "/etc/systemd/system"
+	unitFile     = unitDir + "/muster.service"
 	sysusersFile = "/etc/sysusers.d/muster.conf"
 	stateDir     = "/var/lib/muster"
 	settingsDir  = "/etc/muster"
@@ -42,6 +44,7 @@ type Content struct {
 	CA       []byte            // PEM; none if empty
 	Tokens   map[string][]byte // name in Credentials → token; those that are not named stay
 	Unit     string            // as Systemd has got it
+	Units    map[string]string // file → text of those beside it, which nobody starts here
 	Sysusers string
 }
 
@@ -97,15 +100,18 @@ func (h *Host) Install(ctx context.Context, c Content) (changed []string, err er
 	for _, token := range slices.Sorted(maps.Keys(c.Tokens)) {
 		w.private(filepath.Join(Credentials, token), c.Tokens[token])
 	}
+	for _, file := range slices.Sorted(maps.Keys(c.Units)) {
+		w.file(filepath.Join(unitDir, file), []byte(c.Units[file]), 0o644)
+	}
 	w.unit(c.Unit)
 	w.start()
 	return w.changed, w.err
 }
 
-// Uninstall stops the agent and takes away what Install put there, but for the
-// configuration, the tokens and the state, which purge takes away too, with the
-// user.
-func (h *Host) Uninstall(ctx context.Context, purge bool) error {
+// Uninstall stops the agent and takes away what Install put there, units of these
+// names among it, but for the configuration, the tokens and the state, which purge
+// takes away too, with the user.
+func (h *Host) Uninstall(ctx context.Context, units []string, purge bool) error {
 	if err := h.Check(); err != nil {
 		return err
 	}
@@ -118,6 +124,12 @@ func (h *Host) Uninstall(ctx context.Context, purge bool) error {
 		faults = append(faults, service.Stop(), service.Uninstall())
 	}
 	gone := []string{sysusersFile, Program}
+	for _, file := range units {
+		if h.Root == "" {
+			faults = append(faults, retire(ctx, file))
+		}
+		gone = append(gone, filepath.Join(unitDir, file))
+	}
 	if purge {
 		gone = append(gone, settingsDir, stateDir)
 	}
@@ -128,6 +140,15 @@ func (h *Host) Uninstall(ctx context.Context, purge bool) error {
 		faults = append(faults, run(ctx, "userdel", name))
 	}
 	return errors.Join(faults...)
+}
+
+// retire stops a unit and all instances of it, and has the host's start forget it.
+func retire(ctx context.Context, file string) error {
+	if !exists(filepath.Join(unitDir, file)) {
+		return nil
+	}
+	instances := strings.ReplaceAll(file, "@.", "@*.")
+	return errors.Join(run(ctx, "systemctl", "stop", instances), run(ctx, "systemctl", "disable", file))
 }
 
 // Sysusers makes the users of a sysusers file by systemd's own tool.

@@ -84,6 +84,7 @@ func newHost(t *testing.T) (*install.Host, *manager) {
 func content() install.Content {
 	return install.Content{
 		Program: []byte("program"), Settings: []byte("profile: k3s\n"), CA: []byte("certificate"), Unit: "unit 1", Sysusers: "u muster",
+		Units:  map[string]string{"muster-root@.service": "root unit"},
 		Tokens: map[string][]byte{"profile.token": []byte("one"), "machine.token": []byte("two")},
 	}
 }
@@ -125,8 +126,8 @@ func TestAHostIsGivenEverythingWithItsMode(t *testing.T) {
 	want := map[string]string{
 		"/etc": "drwxr-xr-x", "/etc/muster": "drwxr-xr-x", "/etc/sysusers.d": "drwxr-xr-x", "/etc/systemd": "drwxr-xr-x", "/etc/systemd/system": "drwxr-xr-x",
 		"/etc/muster/muster.yaml": "-rw-r--r-- profile: k3s\n", "/etc/muster/ca.pem": "-rw-r--r-- certificate", "/etc/sysusers.d/muster.conf": "-rw-r--r-- u muster",
-		"/etc/systemd/system/muster.service": "-rw-r--r-- unit 1",
-		"/usr":                               "drwxr-xr-x", "/usr/local": "drwxr-xr-x", "/usr/local/bin": "drwxr-xr-x", "/usr/local/bin/muster": "-rwxr-xr-x program",
+		"/etc/systemd/system/muster.service": "-rw-r--r-- unit 1", "/etc/systemd/system/muster-root@.service": "-rw-r--r-- root unit",
+		"/usr": "drwxr-xr-x", "/usr/local": "drwxr-xr-x", "/usr/local/bin": "drwxr-xr-x", "/usr/local/bin/muster": "-rwxr-xr-x program",
 		"/var": "drwxr-xr-x", "/var/lib": "drwxr-xr-x", "/var/lib/muster": "drwx------", "/var/lib/muster/credentials": "drwx------",
 		"/var/lib/muster/credentials/profile.token": "-rw------- one", "/var/lib/muster/credentials/machine.token": "-rw------- two",
 	}
@@ -207,7 +208,7 @@ func TestAPackagedUnitIsNotFought(t *testing.T) {
 	if !errors.Is(err, install.ErrInvalid) || !strings.Contains(err.Error(), "the package of this host") {
 		t.Errorf("error %v", err)
 	}
-	if err := h.Uninstall(t.Context(), true); !errors.Is(err, install.ErrInvalid) || len(m.did) > 0 {
+	if err := h.Uninstall(t.Context(), []string{"muster-root@.service"}, true); !errors.Is(err, install.ErrInvalid) || len(m.did) > 0 {
 		t.Errorf("error %v, did %v", err, m.did)
 	}
 }
@@ -217,18 +218,18 @@ func TestUninstallUndoesAndPurgeLeavesNothing(t *testing.T) {
 	if _, err := h.Install(t.Context(), content()); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Uninstall(t.Context(), false); err != nil {
+	if err := h.Uninstall(t.Context(), []string{"muster-root@.service"}, false); err != nil {
 		t.Fatal(err)
 	}
 	for path, kept := range map[string]bool{
-		"/usr/local/bin/muster": false, "/etc/systemd/system/muster.service": false, "/etc/sysusers.d/muster.conf": false,
+		"/usr/local/bin/muster": false, "/etc/systemd/system/muster.service": false, "/etc/systemd/system/muster-root@.service": false, "/etc/sysusers.d/muster.conf": false,
 		"/etc/muster/muster.yaml": true, "/var/lib/muster/credentials/profile.token": true,
 	} {
 		if _, err := os.Stat(h.Root + path); (err == nil) != kept {
 			t.Errorf("%s is kept: %v, want %v", path, err == nil, kept)
 		}
 	}
-	if err := h.Uninstall(t.Context(), true); err != nil {
+	if err := h.Uninstall(t.Context(), []string{"muster-root@.service"}, true); err != nil {
 		t.Fatal(err)
 	}
 	for path := range files(t, h.Root) {

@@ -4,12 +4,12 @@
 package packaging
 
 import (
-	_ "embed"
+	"embed"
 	"strings"
 )
 
-//go:embed systemd/muster.service
-var unit string
+//go:embed systemd/muster.service systemd/muster-root.socket systemd/muster-root@.service
+var units embed.FS
 
 // Sysusers is the snippet of systemd-sysusers that makes the agent's user.
 //
@@ -17,4 +17,22 @@ var unit string
 var Sysusers string
 
 // Unit returns the agent's unit, of a program that lies at this path.
-func Unit(program string) string { return strings.ReplaceAll(unit, "/usr/bin/muster", program) }
+func Unit(program string) string { return unit("muster.service", program) }
+
+// RootUnits returns the units of the helper of root steps, by the names of their
+// files, of a program that lies at this path.
+func RootUnits(program string) map[string]string {
+	all := map[string]string{}
+	for _, name := range []string{"muster-root.socket", "muster-root@.service"} {
+		all[name] = unit(name, program)
+	}
+	return all
+}
+
+func unit(name, program string) string {
+	raw, err := units.ReadFile("systemd/" + name)
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return strings.ReplaceAll(string(raw), "/usr/bin/muster", program)
+}

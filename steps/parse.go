@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -42,7 +43,7 @@ func parse(file string, raw []byte) (Step, error) {
 	if err := decoder.Decode(&keys{}); !errors.Is(err, io.EOF) {
 		return Step{Name: k.Name}, fmt.Errorf("%s: expected one step, found more than one document: each step has a file of its own", file)
 	}
-	s := Step{Name: k.Name, After: k.After, Role: k.Role, User: k.User, Command: k.Command, Workflow: k.Workflow, RoleAt: at(file, raw, "role")}
+	s := Step{Name: k.Name, After: k.After, Role: k.Role, User: k.User, Command: k.Command, Workflow: k.Workflow, File: filepath.Base(file), RoleAt: at(file, raw, "role")}
 	if s.Role == Any {
 		s.Role = ""
 	}
@@ -81,8 +82,11 @@ func (s *Step) check(file string, raw []byte, k keys) error {
 	}
 	s.Timeout, s.Limit = duration("timeout", k.Timeout), duration("limit", k.Limit)
 	if k.User != "" {
-		if _, err := Account(k.User); err != nil {
+		u, err := lookup(k.User)
+		if err != nil {
 			fault("user", "%v", err)
+		} else if s.ByHelper = !runsAs(u); s.ByHelper && !plainFile.MatchString(s.File) {
+			fault("user", "expected letters, digits, dots, dashes and underscores in the name of a file that the helper of root steps is asked for, found %q", s.File)
 		}
 	}
 	switch {

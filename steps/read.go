@@ -99,7 +99,7 @@ func own(path string, info os.FileInfo) error {
 
 // content reads a file whole.
 func content(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is refused, and not waited for
 	if err != nil {
 		return nil, err
 	}

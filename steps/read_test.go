@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,9 +40,9 @@ func TestStepsAreReadInTheOrderOfTheirFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []steps.Step{
-		{Name: "init", Role: "leader", Limit: 10 * time.Minute, Command: []string{"k3s", "7"}, RoleAt: filepath.Join(dir, "10-init.yaml") + ":3"},
-		{Name: "join", After: []string{"leader:leader=1", "param:k3s/token"}, Role: "worker", Timeout: time.Hour, Command: []string{"k3s", "join it"}, RoleAt: filepath.Join(dir, "20-join.yaml") + ":3"},
-		{Name: "all", After: []string{"complete"}, Command: []string{"true"}, RoleAt: filepath.Join(dir, "9-all.yaml") + ":3"},
+		{Name: "init", Role: "leader", Limit: 10 * time.Minute, Command: []string{"k3s", "7"}, File: "10-init.yaml", RoleAt: filepath.Join(dir, "10-init.yaml") + ":3"},
+		{Name: "join", After: []string{"leader:leader=1", "param:k3s/token"}, Role: "worker", Timeout: time.Hour, Command: []string{"k3s", "join it"}, File: "20-join.yaml", RoleAt: filepath.Join(dir, "20-join.yaml") + ":3"},
+		{Name: "all", After: []string{"complete"}, Command: []string{"true"}, File: "9-all.yaml", RoleAt: filepath.Join(dir, "9-all.yaml") + ":3"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
@@ -140,5 +141,78 @@ func TestTheDocumentedStepsAreRead(t *testing.T) {
 	got, err := steps.Read(files(t, documented))
 	if err != nil || len(got) != 2 || got[0].Name != "server" || got[1].Workflow != "k3s-agent" {
 		t.Errorf("got %+v and %v, want steps server and agent", got, err)
+	}
+}
+
+func TestTheHelperOfRootStepsIsAskedByTheNameOfAFileAlone(t *testing.T) {
+	s := steps.Step{Name: "join", After: []string{"complete"}, Role: "worker", Limit: time.Minute, User: "root", Command: []string{"k3s"}, File: "20-join.yaml", ByHelper: true}
+	if got, want := strings.Join(s.Args(), " "), "--name=join --after=complete --role=worker --root-step=20-join.yaml"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// What is asked for by name is a file that nobody else can have put there.
+func TestOneStepIsReadOnlyWhereNobodyElseCanHaveWrittenIt(t *testing.T) {
+	const good = "name: one\nafter: [complete]\ncommand: [true]\n"
+	for name, row := range map[string]struct {
+		ask   string
+		spoil func(dir string) error
+		want  string
+	}{
+		"no fault":           {"a.yaml", nil, ""},
+		"a path":             {"../steps/a.yaml", nil, "expected the name of a file"},
+		"an absolute path":   {"/etc/passwd", nil, "expected the name of a file"},
+		"no name":            {"", nil, "expected the name of a file"},
+		"two lines":          {"a.yaml\nb.yaml", nil, "expected the name of a file"},
+		"a shell's word":     {"$(id).yaml", nil, "expected the name of a file"},
+		"hidden":             {".a.yaml", nil, "expected the name of a file"},
+		"another file":       {"b.yaml", nil, "no such file"},
+		"another ending":     {"a.yml", nil, "expected the name of a file"},
+		"a file of a group":  {"a.yaml", func(dir string) error { return os.Chmod(dir+"/a.yaml", 0o660) }, "its owner alone can write it"},
+		"a file of all":      {"a.yaml", func(dir string) error { return os.Chmod(dir+"/a.yaml", 0o606) }, "its owner alone can write it"},
+		"a directory of all": {"a.yaml", func(dir string) error { return os.Chmod(dir, 0o777) }, "its owner alone can write it"},
+		"a way through what others write": {"a.yaml", func(dir string) error {
+			return os.Chmod(filepath.Dir(dir), 0o777)
+		}, "its owner alone can write it"},
+		"a link": {"b.yaml", func(dir string) error { return os.Symlink("a.yaml", dir+"/b.yaml") }, "expected a file, found a link"},
+		"a pipe": {"b.yaml", func(dir string) error { return syscall.Mkfifo(dir+"/b.yaml", 0o600) }, "expected a file, found p"},
+	} {
+		dir := filepath.Join(t.TempDir(), "way", "steps")
+		err := os.MkdirAll(dir, 0o755)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(good), 0o600)
+		}
+		if err == nil && row.spoil != nil {
+			err = row.spoil(dir)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := steps.One(dir, row.ask)
+		if row.want == "" && (err != nil || s.Name != "one") || row.want != "" && (!errors.Is(err, steps.ErrInvalid) || !strings.Contains(err.Error(), row.want)) {
+			t.Errorf("%s: got %+v and %v, want %q", name, s, err, row.want)
+		}
+	}
+}
+
+func TestAStepOfAForeignOwnerIsNotRead(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("gives a file away: needs root")
+	}
+	for _, foreign := range []string{"a.yaml", ".", ".."} {
+		dir := filepath.Join(t.TempDir(), "way", "steps")
+		err := os.MkdirAll(dir, 0o755)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "a.yaml"), []byte("name: one\nafter: [complete]\ncommand: [true]\n"), 0o600)
+		}
+		if err == nil {
+			err = os.Chown(filepath.Join(dir, foreign), 12345, 12345)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := steps.One(dir, "a.yaml"); !errors.Is(err, steps.ErrInvalid) || !strings.Contains(err.Error(), "found user 12345") {
+			t.Errorf("%s: %v", foreign, err)
+		}
 	}
 }

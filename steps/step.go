@@ -20,6 +20,11 @@ type Step struct {
 	Limit   time.Duration // of the command; 0 is none
 	User    string        // that the command runs as; "" is the agent's
 	Command []string
+	// File is the name of the file that the step was read from.
+	File string
+	// ByHelper: this process cannot run anything as User, so the helper of root
+	// steps runs the command of File (package rootstep).
+	ByHelper bool
 	// Workflow is to be started on this machine in the place of a command.
 	Workflow string
 	// RoleAt is the place of the role, FILE:LINE, for messages.
@@ -46,6 +51,9 @@ func (s Step) Args() []string {
 	}
 	if s.Timeout > 0 {
 		args = append(args, "--timeout="+s.Timeout.String())
+	}
+	if s.ByHelper {
+		return append(args, "--root-step="+s.File)
 	}
 	if s.Limit > 0 {
 		args = append(args, "--limit="+s.Limit.String())

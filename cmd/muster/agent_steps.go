@@ -48,6 +48,11 @@ func (a *app) readSteps() ([]steps.Step, error) {
 		return nil, fmt.Errorf("%w: socket (%s): expected a path, found none: steps need it", config.ErrInvalid, a.cfg.Origin("socket"))
 	}
 	for _, s := range all {
+		if s.ByHelper {
+			if _, err := os.Stat(a.cfg.RootSocket); err != nil {
+				return nil, fmt.Errorf("%w: root_socket (%s): expected the socket of the helper that runs step %s as user %s: %w: run `systemctl enable --now muster-root.socket` as root", config.ErrInvalid, a.cfg.Origin("root_socket"), s.Name, s.User, err)
+			}
+		}
 		if s.Workflow != "" && !a.hasMachineToken() {
 			return nil, fmt.Errorf("%w: machine_token_file (%s): expected a token, by which step %s starts its workflow, found none in %s", config.ErrInvalid, a.cfg.Origin("machine_token_file"), s.Name, a.cfg.MachineTokenFile)
 		}

@@ -13,6 +13,7 @@ import (
 	"muster/install"
 	"muster/internal/redact"
 	"muster/profile"
+	"muster/rootstep"
 	"muster/steps"
 )
 
@@ -54,6 +55,7 @@ var codes = []struct {
 	{config.ErrInvalid, exitUsage},
 	{install.ErrInvalid, exitUsage},
 	{steps.ErrInvalid, exitUsage},
+	{rootstep.ErrHelper, exitUsage},
 	{agent.ErrUsage, exitUsage},
 	{election.ErrNoSlot, exitUsage},
 	{agent.ErrLocked, exitUsage},

@@ -18,13 +18,14 @@ import (
 	"muster/install"
 	"muster/profile"
 	"muster/profile/memory"
+	"muster/rootstep"
 	"muster/steps"
 )
 
 func TestExitCodesAreNeverRenumbered(t *testing.T) {
 	want := map[int][]error{
 		2: {
-			errUsage, config.ErrInvalid, install.ErrInvalid, steps.ErrInvalid, agent.ErrUsage, election.ErrNoSlot, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
+			errUsage, config.ErrInvalid, install.ErrInvalid, steps.ErrInvalid, rootstep.ErrHelper, agent.ErrUsage, election.ErrNoSlot, agent.ErrLocked, agent.ErrState, coordinator.ErrUsage, coordinator.ErrSelfWait,
 			profile.ErrTwin, profile.ErrForgotten, profile.ErrNotSeeded, profile.ErrMalformed, profile.ErrNotFound, profile.ErrInvalid, profile.ErrNoSuch, profile.ErrCriteria,
 		},
 		3:  {coordinator.ErrTimeout, coordinator.ErrExpired, context.DeadlineExceeded},
@@ -96,7 +97,7 @@ func (f *faulty) Read(ctx context.Context) (*profile.Document, error) {
 func TestAnErrorHasTheSameExitCodeThroughTheSocket(t *testing.T) {
 	store := &faulty{}
 	client := serveAgent(t, store)
-	local := []error{errUsage, errSlotLost, config.ErrInvalid, install.ErrInvalid, steps.ErrInvalid} // of the command itself, never of an agent
+	local := []error{errUsage, errSlotLost, config.ErrInvalid, install.ErrInvalid, steps.ErrInvalid, rootstep.ErrHelper} // of the command itself, never of an agent
 	for _, first := range codes {
 		for _, second := range codes {
 			if slices.Contains(local, first.err) || slices.Contains(local, second.err) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,7 +66,8 @@ func newUninstall(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return host.Uninstall(cmd.Context(), purge)
+			units := slices.Sorted(maps.Keys(packaging.RootUnits(install.Program)))
+			return host.Uninstall(cmd.Context(), units, purge)
 		},
 	}
 	cmd.Flags().BoolVar(&purge, "purge", false, "also the configuration, the tokens, the identity of this member and the user")
@@ -129,7 +131,7 @@ func (a *app) content(ctx context.Context, stdin io.Reader, tokenFile string) (c
 		err = a.cfg.Set("ca_file", install.CAFile, "muster install")
 	}
 	c.Settings = append([]byte("# Written by `muster install`; see `muster install --help`.\n"), a.cfg.File(fixed...)...)
-	c.Unit, c.Sysusers = packaging.Unit(install.Program), packaging.Sysusers
+	c.Unit, c.Units, c.Sysusers = packaging.Unit(install.Program), packaging.RootUnits(install.Program), packaging.Sysusers
 	return c, err
 }
 

@@ -23,6 +23,7 @@ type lead struct {
 	stderr io.Writer
 	ask    agent.LeadAsk
 	command
+	root      *rootStep // in the place of the command: it is open once begin was called; else nil
 	signals   <-chan os.Signal
 	connect   func(context.Context, agent.LeadAsk) (*agent.Hold, error)
 	mayReturn bool // connect may work again after the connection has ended
@@ -31,7 +32,7 @@ type lead struct {
 	begin func() error
 	begun bool // it was called, without an error
 
-	child     *guard.Child    // once it runs; the rest belongs to tend then
+	child     ward            // once it runs; the rest belongs to tend then
 	deadlines guard.Deadlines // that hold
 	lost      string          // why the slot was lost, or ""
 
@@ -75,10 +76,7 @@ func (l *lead) run(waiting, running context.Context) error {
 	}
 	l.ask.Tenure = granted.Tenure
 	l.deadlines = guard.Deadlines{Term: granted.Term, Kill: granted.Kill}
-	l.child, err = guard.Start(guard.Config{
-		Path: l.path, Args: l.args, Env: environment(l.env, *granted.Tenure), User: l.user,
-		Deadlines: l.deadlines, Conn: hold.File(), LastWords: agent.LastWords,
-	})
+	err = l.start(granted, hold)
 	tending, stop := context.WithCancel(running)
 	defer stop()
 	tended := make(chan struct{})
@@ -113,6 +111,32 @@ func (l *lead) run(waiting, running context.Context) error {
 		return err
 	}
 	return result(code)
+}
+
+// ward is a command that is kept to deadlines: guard.Child and rootstep.Run.
+type ward interface {
+	Limit(context.Context, guard.Deadlines) error
+	Signal(syscall.Signal) error
+	Wait() (int, error)
+}
+
+// start starts the command, here or by the helper.
+func (l *lead) start(granted agent.LeadLine, hold *agent.Hold) error {
+	if l.root != nil {
+		if err := l.root.under(granted); err != nil {
+			return err
+		}
+		l.child = l.root.run
+		return nil
+	}
+	child, err := guard.Start(guard.Config{
+		Path: l.path, Args: l.args, Env: environment(l.env, *granted.Tenure), User: l.user,
+		Deadlines: l.deadlines, Conn: hold.File(), LastWords: agent.LastWords,
+	})
+	if err == nil {
+		l.child = child
+	}
+	return err
 }
 
 // await reads what is said until the slot is held, and says why it is not.

@@ -27,6 +27,7 @@ type step struct {
 	timeout  time.Duration       // of the waiting
 	workflow string              // to start on this machine, in the place of the command
 	machine  *drp.Machine        // where there is a workflow
+	root     *rootStep           // that the helper runs, in the place of the command; else nil
 	retry    bool                // run it though it may have run already
 	command
 }
@@ -34,10 +35,10 @@ type step struct {
 func newRun(a *app) *cobra.Command {
 	var after []string
 	var s step
-	var user string
+	var user, rootFile string
 	late := &limit{stderr: a.stderr}
 	cmd := &cobra.Command{
-		Use:   "run --after GATE... [--role ROLE] -- COMMAND [ARG...]\n  muster run --after GATE... [--role ROLE] --workflow WORKFLOW",
+		Use:   "run --after GATE... [--role ROLE] -- COMMAND [ARG...]\n  muster run --after GATE... [--role ROLE] --workflow WORKFLOW\n  muster run --after GATE... [--role ROLE] --root-step FILE",
 		Short: "Run a command on this host once gates open, at most once a round",
 		Long: "Blocks until the gates are open, runs COMMAND and returns its exit code. Gates are\n" +
 			"  complete[:BARRIER]   the round, or a barrier in it, is complete (or partial, as it allows)\n" +
@@ -52,8 +53,12 @@ func newRun(a *app) *cobra.Command {
 			"that is an error, until --retry says that somebody has looked. The result is recorded in the profile.",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			switch {
-			case (s.workflow == "") == (len(args) == 0):
+			case rootFile != "" && (s.workflow != "" || len(args) > 0):
+				return fmt.Errorf("%w: --root-step: the command is that of the file: leave the other out", errUsage)
+			case rootFile == "" && (s.workflow == "") == (len(args) == 0):
 				return fmt.Errorf("%w: expected -- and a command, or --workflow; see `muster run --help`", errUsage)
+			case rootFile != "" && (user != "" || late.after != 0):
+				return fmt.Errorf("%w: --root-step: the file itself says `user` and `limit`", errUsage)
 			case s.workflow != "" && user != "":
 				return fmt.Errorf("%w: --user: a workflow has none", errUsage)
 			case s.workflow != "" && a.inJob():
@@ -70,11 +75,15 @@ func newRun(a *app) *cobra.Command {
 			if err := s.gates(after); err != nil {
 				return err
 			}
-			if s.workflow != "" {
+			s.command.limit = late
+			switch {
+			case s.workflow != "":
 				args = []string{"workflow", s.workflow}
-				s.command.limit = late
 				s.machine, err = a.ownMachine()
-			} else {
+			case rootFile != "":
+				args = []string{rootFile}
+				s.command.args, s.root = args, &rootStep{socket: a.cfg.RootSocket, file: rootFile}
+			default:
 				s.command, err = newCommand(args, user, late)
 			}
 			if err != nil {
@@ -95,6 +104,7 @@ func newRun(a *app) *cobra.Command {
 	flags.StringVar(&s.passage.Role, "role", "", "run only where the member has this role; under its slot, if it has slots")
 	flags.StringVar(&s.name, "name", "", "name of the step (default: from the command)")
 	flags.StringVar(&s.workflow, "workflow", "", "start this DRP workflow on this machine, once it is done with the one it has, by the machine's token")
+	flags.StringVar(&rootFile, "root-step", "", "have the helper of this host run the step of this file in steps_dir, as the user that it names")
 	flags.BoolVar(&s.retry, "retry", false, "run it though it may have run already: somebody has looked")
 	flags.DurationVar(&s.timeout, "timeout", 0, "give up waiting after this time (exit 3)")
 	flags.DurationVar(&late.after, "limit", 0, "end the command after this time: TERM for all of its process group, and KILL 10s later")
@@ -174,6 +184,10 @@ func (a *app) gated(ctx context.Context, l agent.Local, s step) error {
 	if passed.BySlot && s.workflow == "" {
 		return a.under(ctx, l, s, round)
 	}
+	if err := s.root.open(ctx); err != nil {
+		return err
+	}
+	defer s.root.close()
 	note, again, err := l.BeginStep(ctx, s.name, round, s.retry)
 	if err != nil {
 		return err
@@ -205,9 +219,13 @@ func (a *app) under(ctx context.Context, l agent.Local, s step, round profile.Ro
 	signals, stop := catchSignals()
 	defer stop()
 	var note agent.StepNote
+	defer s.root.close()
 	held := &lead{
-		stderr: a.stderr, ask: agent.LeadAsk{Role: s.passage.Role}, command: s.command, signals: signals, connect: l.Lead,
+		stderr: a.stderr, ask: agent.LeadAsk{Role: s.passage.Role}, command: s.command, root: s.root, signals: signals, connect: l.Lead,
 		begin: func() (err error) {
+			if err = s.root.open(ctx); err != nil {
+				return err
+			}
 			var again bool
 			if note, again, err = l.BeginStep(ctx, s.name, round, s.retry); err == nil && again {
 				err = errRan

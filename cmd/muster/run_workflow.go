@@ -74,7 +74,10 @@ func (a *app) ready(ctx context.Context, l agent.Local, s step) (coordinator.Pas
 // code, or what stands for it, and why nothing was started: a workflow not even by
 // half, unless that is ErrUnknownOutcome.
 func (s step) do(ctx context.Context) (int, error) {
-	if s.workflow == "" {
+	switch {
+	case s.root != nil:
+		return s.root.execute(ctx)
+	case s.workflow == "":
 		return s.execute(ctx)
 	}
 	if s.limit.after > 0 {

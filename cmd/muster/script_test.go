@@ -49,6 +49,7 @@ func scripts(t *testing.T, compat, pattern string) {
 			"declare": plain(cmdDeclare), "repeat": plain(cmdRepeat), "pipe": plain(cmdPipe),
 			"call": plain(cmdCall), "golden": plain(cmdGolden), "until": plain(cmdUntil),
 			"start": plain(cmdStart), "await": plain(cmdAwait), "end": plain(cmdEnd), "insist": plain(cmdInsist),
+			"helper": plain(cmdHelper), "helping": plain(cmdHelping),
 			"fault": plain(cmdFault), "cut": plain(cmdCut), "mend": plain(cmdMend), "apart": plain(cmdApart),
 		},
 	})

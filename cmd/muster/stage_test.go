@@ -35,6 +35,7 @@ type stage struct {
 	golden   string // directory of the expected JSON
 	machines int
 	started  map[string]*process
+	helpers  chan *process  // of root steps, as they are started
 	kept     profile.Params // what was remembered
 	lost     []byte         // the profile that was deleted
 	spoiled  []byte         // what a param was before it was spoiled

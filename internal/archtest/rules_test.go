@@ -18,7 +18,7 @@ type arrow struct {
 
 // arrows has every package of the module. The first match counts.
 var arrows = []arrow{
-	{"cmd/muster", []string{"agent", "config", "coordinator", "election", "facts", "guard", "install", "packaging", "profile", "profile/drp", "steps"},
+	{"cmd/muster", []string{"agent", "config", "coordinator", "election", "facts", "guard", "install", "packaging", "profile", "profile/drp", "rootstep", "steps"},
 		"muster goes on every host: what only developers need stays in muster-lab"},
 	{"cmd/muster-lab", []string{"config", "endpoint/...", "lab/...", "profile", "profile/drp"},
 		"muster-lab runs real muster processes, so it never needs their insides"},
@@ -30,6 +30,8 @@ var arrows = []arrow{
 		"coordinator is about meeting alone: agent composes it with the rest, and slot primitives that others need live in profile"},
 	{"steps", []string{"coordinator"},
 		"steps reads files of this host, in the language of gates; agent and cmd run them"},
+	{"rootstep", []string{"guard", "steps"},
+		"rootstep runs as root what a file says: the less it knows, the less can be asked of it"},
 	{"facts", nil,
 		"facts reads a host and knows no cluster; agent publishes what it read"},
 	{"guard", nil,
