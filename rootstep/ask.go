@@ -73,24 +73,19 @@ func (r *Run) say(w word) error {
 // it may have run, and nobody of it is left.
 func (r *Run) Start(d guard.Deadlines, t *Tenure) error {
 	r.accepted = d
-	err := r.say(word{Start: &start{d, t}})
 	var answer report
-	if err == nil {
-		err = r.in.read(&answer)
+	if r.say(word{Start: &start{d, t}}) == nil {
+		r.in.read(&answer) // without an answer the helper is gone
 	}
-	switch {
-	case answer.Started:
+	if answer.Started {
 		go r.listen()
 		return nil
-	case answer.Failed != "":
-		err = fmt.Errorf("%w: %s", guard.ErrStart, answer.Failed)
-	case answer.Refused != "":
-		err = fmt.Errorf("%w: %s", guard.ErrStart, answer.Refused)
-	default:
-		err = r.lost()
 	}
 	close(r.done)
-	return err
+	if why := answer.Failed + answer.Refused; why != "" {
+		return fmt.Errorf("%w: %s", guard.ErrStart, why)
+	}
+	return r.lost()
 }
 
 // listen hears the helper, and its guard, until both are gone.
