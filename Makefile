@@ -6,10 +6,10 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint sim-slice check packages packages-check content e2e fuzz kills sim proof clean
+.PHONY: help build demo test lint sim-slice check packages packages-check content e2e e2e-slice e2e-packages fuzz kills sim proof clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/muster and bin/muster-lab (static, reproducible)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/muster ./cmd/muster-lab
@@ -43,9 +43,18 @@ packages-check: ## make the packages twice, and look into them
 	@scripts/packages-check.sh
 
 # Long runs, which CI leaves out.
-e2e: build packages ## boot a Debian machine with a real systemd, as root, and have the packages live there
+e2e: e2e-packages ## boot Debian machines with a real systemd, as root, and have the packages live there: a quarter of an hour
+	$(GO) test -count=1 -timeout=20m -v -run RealHost ./packaging -args $(HOSTS)
+
+e2e-slice: e2e-packages ## the life of the deb on one such machine: a minute and a half, and 35 s more for the first in E2E_CACHE
+	$(GO) test -count=1 -timeout=10m -v -run 'ThePackageOnARealHost' ./packaging -args $(HOSTS)
+
+E2E_CACHE ?= /var/cache/muster-e2e
+HOSTS      = -packages=$(CURDIR)/dist -bin=$(CURDIR)/bin -cache=$(E2E_CACHE) -host
+
+e2e-packages: build packages
 	@scripts/need-tools.sh packages e2e
-	$(GO) test -count=1 -timeout=15m -v -run RealHost ./packaging -args -packages=$(CURDIR)/dist -bin=$(CURDIR)/bin -host
+	@scripts/packages.sh newer
 
 FUZZTIME ?= 60s
 KILLS    ?= 1000
