@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"muster/internal/rawjson"
 )
 
 // Check refuses a profile that is not seeded, not self-referential or newer
@@ -47,25 +49,6 @@ func (d *Document) Expected() (Expected, error) {
 // Slots returns all slots: role → slot number → slot.
 func (d *Document) Slots() (map[string]map[string]Slot, error) {
 	return decode[map[string]map[string]Slot](d, ParamSlots, `{ROLE: {NUMBER: {"holder": string, "instance": string, "epoch": integer, …}}}`)
-}
-
-// Members returns all records by UUID.
-func (d *Document) Members() (map[string]Record, error) {
-	return decode[map[string]Record](d, ParamMembers, `{UUID: {"name": string, "instance": string, "seq": integer, …}}`)
-}
-
-// Record returns the record of one member, and whether there is one.
-func (d *Document) Record(uuid string) (Record, bool, error) {
-	var r Record
-	records, err := decode[map[string]json.RawMessage](d, ParamMembers, `{UUID: {"name": string, "instance": string, "seq": integer, …}}`)
-	raw, ok := records[uuid]
-	if err != nil || !ok { // in what is no object nobody is known to be missing
-		return r, false, err
-	}
-	if err := unmarshal(raw, &r); err != nil {
-		return r, true, fmt.Errorf("%w: record of %s in %s: expected {\"name\": string, \"instance\": string, \"seq\": integer, …}, found %s (%v)", ErrMalformed, uuid, ParamMembers, clip(raw), err)
-	}
-	return r, true, nil
 }
 
 // Barrier returns one round of a named barrier, and whether it is planted.
@@ -161,10 +144,14 @@ func decode[T any](d *Document, param, want string) (T, error) {
 		return v, nil
 	}
 	if err := unmarshal(raw, &v); err != nil {
-		return v, fmt.Errorf("%w: %s: expected %s, found %s (%v)", ErrMalformed, param, want, clip(raw), err)
+		return v, unexpected(param, want, raw, err)
 	}
 	keep(d.memo, param, raw, v)
 	return v, nil
+}
+
+func unexpected(param, want string, raw json.RawMessage, err error) error {
+	return fmt.Errorf("%w: %s: expected %s, found %s (%v)", ErrMalformed, param, want, clip(raw), err)
 }
 
 // unmarshal refuses null, which encoding/json takes for any zero value and
@@ -172,6 +159,11 @@ func decode[T any](d *Document, param, want string) (T, error) {
 func unmarshal(raw json.RawMessage, v any) error {
 	if string(bytes.TrimSpace(raw)) == "null" {
 		return errors.New("it is null")
+	}
+	if members, ok := v.(*map[string]json.RawMessage); ok { // of the largest params
+		var err error
+		*members, err = rawjson.Object(raw)
+		return err
 	}
 	return json.Unmarshal(raw, v)
 }

@@ -311,6 +311,7 @@ func (m *Member) send(ctx context.Context, d *Document, change *Change, id strin
 		return nil, err
 	}
 	m.landed(seq, Pending{Write: id, Claim: change.claim})
+	after = m.view.remembering(after)
 	if !m.view.Put(after, before) {
 		m.view.Refresh(ctx, m.store, HotParams()...) // else the watch's periodic look finds the newer state
 	}
@@ -379,6 +380,7 @@ func (m *Member) reread(ctx context.Context, wait *backoff.Backoff) (*Document, 
 		d, err := m.store.Read(ctx)
 		if err == nil {
 			m.fresh = true
+			d = m.view.remembering(d)
 			if !m.view.Put(d, before) {
 				m.view.Refresh(ctx, m.store, HotParams()...) // else the watch's periodic look finds the newer state
 			}

@@ -1,14 +1,15 @@
 package profile
 
 import (
+	"bytes"
 	"encoding/json"
 	"sync"
 )
 
 // memo keeps what the params of a view decode to, so that a state that is looked
-// at many times is decoded once. A param that has not changed between two states
-// is recognized by its bytes being the same in memory. It is safe for concurrent
-// use; what it returns is shared and must not be changed.
+// at many times is decoded once, and so is a param that has not changed between two
+// states. It is safe for concurrent use; what it returns is shared and must not be
+// changed.
 type memo struct {
 	mu    sync.Mutex
 	known map[any]decoded // by memoKey
@@ -31,10 +32,25 @@ func recall[T any](m *memo, param string, raw json.RawMessage) (v T, ok bool) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if last, known := m.known[memoKey[T]{param}]; known && same(last.raw, raw) {
-		return last.value.(T), true
+	last, known := m.known[memoKey[T]{param}]
+	if !known || !bytes.Equal(last.raw, raw) || len(raw) == 0 {
+		return v, false
 	}
-	return v, false
+	m.known[memoKey[T]{param}] = decoded{raw: raw, value: last.value} // the text of before may be part of an old answer
+	return last.value.(T), true
+}
+
+// last returns what param was decoded to last, whatever its value was then.
+func last[T any](m *memo, param string) (v T) {
+	if m == nil {
+		return v
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if last, known := m.known[memoKey[T]{param}]; known {
+		return last.value.(T)
+	}
+	return v
 }
 
 // keep notes what raw was decoded to.
@@ -45,9 +61,4 @@ func keep[T any](m *memo, param string, raw json.RawMessage, v T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.known[memoKey[T]{param}] = decoded{raw: raw, value: v}
-}
-
-// same reports whether two texts are one in memory. Nobody changes it there.
-func same(a, b json.RawMessage) bool {
-	return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0]
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"maps"
 	"time"
+
+	"muster/internal/rawjson"
 )
 
 // Store reads and changes one shared profile. Implementations are safe for
@@ -95,12 +97,18 @@ func (d *Document) Lookup(p Pointer) (json.RawMessage, bool) {
 	}
 	parts := p.Parts()
 	raw, ok := d.Params[parts[0]]
-	for _, part := range parts[1:] {
+	for i, part := range parts[1:] {
 		if !ok {
 			return nil, false
 		}
 		var object map[string]json.RawMessage
-		if json.Unmarshal(raw, &object) != nil {
+		var err error
+		if i == 0 {
+			object, err = decode[map[string]json.RawMessage](d, parts[0], "an object")
+		} else {
+			object, err = rawjson.Object(raw)
+		}
+		if err != nil {
 			return nil, false
 		}
 		raw, ok = object[part]

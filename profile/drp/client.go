@@ -197,7 +197,7 @@ func (c *Client) send(ctx context.Context, r request, out any) (*http.Response, 
 		return nil, fmt.Errorf("%s: %w", what, c.transportError(ctx, err, r.writes() && sent.Load()))
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	body, err := readBody(resp)
 	c.metrics.Add(metrics.Requests, 1, r.method, fmt.Sprintf("%dxx", resp.StatusCode/100))
 	c.metrics.Add(metrics.ReceivedBytes, float64(len(body)))
 	if err != nil {
@@ -211,11 +211,29 @@ func (c *Client) send(ctx context.Context, r request, out any) (*http.Response, 
 		return resp, fmt.Errorf("%s: %w", what, err)
 	}
 	if out != nil && resp.StatusCode != http.StatusNotModified {
-		if err := json.Unmarshal(body, out); err != nil {
+		if err := decode(body, out); err != nil {
 			return resp, fmt.Errorf("%s: %w: the answer is not what DRP sends (%v)", what, silence(r.writes()), err)
 		}
 	}
 	return resp, nil
+}
+
+// readBody reads an answer, into a buffer that is of its size if that is known.
+func readBody(resp *http.Response) ([]byte, error) {
+	var body bytes.Buffer
+	if size := resp.ContentLength; size > 0 && size <= maxBody {
+		body.Grow(int(size) + bytes.MinRead) // else the end is looked for in a larger buffer
+	}
+	_, err := body.ReadFrom(io.LimitReader(resp.Body, maxBody))
+	return body.Bytes(), err
+}
+
+// decode decodes an answer into out.
+func decode(body []byte, out any) error {
+	if d, ok := out.(interface{ decode([]byte) error }); ok { // of what is large
+		return d.decode(body)
+	}
+	return json.Unmarshal(body, out)
 }
 
 func (r request) writes() bool { return r.method != http.MethodGet && r.method != http.MethodHead }

@@ -3,6 +3,7 @@ package drp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 
 	"gitlab.com/rackn/jp"
 
+	"muster/internal/rawjson"
 	"muster/profile"
 )
 
@@ -28,9 +30,36 @@ func (c *Client) Profile(name string, auth Auth) *Store {
 	return &Store{client: c, name: name, auth: auth}
 }
 
+// wireProfile is a profile as the endpoint sends it.
 type wireProfile struct {
-	Name   string
-	Params profile.Params
+	name   string
+	params wireParams
+}
+
+func (p *wireProfile) decode(body []byte) error {
+	var fault error
+	err := rawjson.Each(body, func(name string, value []byte) {
+		switch name {
+		case "Name":
+			fault = errors.Join(fault, json.Unmarshal(value, &p.name))
+		case "Params":
+			fault = errors.Join(fault, p.params.decode(value))
+		}
+	})
+	return errors.Join(err, fault)
+}
+
+// wireParams are params as the endpoint sends them. Their values are parts of
+// the body: a large profile is not copied.
+type wireParams profile.Params
+
+func (p *wireParams) decode(body []byte) error {
+	if string(body) == "null" {
+		return nil
+	}
+	found, err := rawjson.Object(body)
+	*p = found
+	return err
 }
 
 // Read implements profile.Store: one GET.
@@ -40,7 +69,7 @@ func (s *Store) Read(ctx context.Context) (*profile.Document, error) {
 
 // ReadParams implements profile.Store: one GET of the params route.
 func (s *Store) ReadParams(ctx context.Context, names ...string) (profile.Params, error) {
-	var found profile.Params
+	var found wireParams
 	_, err := s.client.do(ctx, request{
 		method: http.MethodGet,
 		path:   []string{"profiles", s.name, "params"},
@@ -109,13 +138,13 @@ func (s *Store) whole(ctx context.Context, r request) (*profile.Document, error)
 	if resp.StatusCode == http.StatusNotModified {
 		return nil, nil
 	}
-	if p.Name != s.name {
-		return nil, fmt.Errorf("read profile %q: %w: the answer is about profile %q", s.name, silence(r.writes()), withoutSecrets(p.Name, resp.Request))
+	if p.name != s.name {
+		return nil, fmt.Errorf("read profile %q: %w: the answer is about profile %q", s.name, silence(r.writes()), withoutSecrets(p.name, resp.Request))
 	}
-	if p.Params == nil {
-		p.Params = profile.Params{}
+	if p.params == nil {
+		p.params = wireParams{}
 	}
-	return &profile.Document{Name: p.Name, Params: p.Params, Version: resp.Header.Get("ETag"), Date: date(resp)}, nil
+	return &profile.Document{Name: p.name, Params: profile.Params(p.params), Version: resp.Header.Get("ETag"), Date: date(resp)}, nil
 }
 
 // encode turns a change of params into a patch of the profile object.
