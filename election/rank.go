@@ -1,10 +1,10 @@
 package election
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
-	"math"
+	"strconv"
 
 	"muster/profile"
 )
@@ -37,13 +37,13 @@ func (e *Elector) rank(d *profile.Document, role string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	order := func(uuid string) string { return order(uuid, round.N, options.PriorityOf(uuid)) }
-	mine, place, listed := order(me), 0, false
+	at := func(uuid string) standing { return standingOf(uuid, round.N, options.PriorityOf(uuid)) }
+	mine, place, listed := at(me), 0, false
 	for _, uuid := range expected.Members {
 		switch {
 		case uuid == me:
 			listed = true
-		case !holders[uuid] && options.PriorityOf(uuid) > 0 && order(uuid) < mine:
+		case !holders[uuid] && options.PriorityOf(uuid) > 0 && at(uuid).before(mine):
 			place++
 		}
 	}
@@ -53,9 +53,21 @@ func (e *Elector) rank(d *profile.Document, role string) (int, error) {
 	return place, nil
 }
 
-// order sorts by priority, the highest first, and spreads members of the same
+// standing is what decides on the place of a member in a round.
+type standing struct {
+	priority int
+	hash     uint64
+	uuid     string
+}
+
+func standingOf(uuid string, round, priority int) standing {
+	var text [64]byte // no allocation for each of a thousand members
+	sum := sha256.Sum256(strconv.AppendInt(append(append(text[:0], uuid...), '/'), int64(round), 10))
+	return standing{priority, binary.BigEndian.Uint64(sum[:]), uuid}
+}
+
+// before sorts by priority, the highest first, and spreads members of the same
 // evenly and differently in every round. The UUID decides between equals.
-func order(uuid string, round, priority int) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", uuid, round))
-	return fmt.Sprintf("%020d/%016x/%s", math.MaxInt64-int64(priority), binary.BigEndian.Uint64(sum[:]), uuid)
+func (s standing) before(other standing) bool {
+	return cmp.Or(cmp.Compare(other.priority, s.priority), cmp.Compare(s.hash, other.hash), cmp.Compare(s.uuid, other.uuid)) < 0
 }
