@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 			return err
 		}
 	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(raw))) // so that clients can make room for it
 	writeHeader(w, status)
 	_, _ = w.Write(raw) // the client is gone: nobody is left to be told
 	return nil

@@ -77,18 +77,25 @@ func (r *record) patchable(p *principal, badPatch error, conflict func(e *jsonpa
 // patch applies ops to an object and stages the result. A patch that only tests
 // leaves the object as it is.
 func (t *tx) patch(old *record, ops jsonpatch.Patch) (*record, error) {
-	prefix := old.head.Prefix()
+	if rec, ok, err := t.patchParams(old, ops); ok {
+		return rec, err
+	}
 	patched, err := ops.Apply(old.shown)
 	if err != nil {
-		if bad, ok := errors.AsType[*jsonpatch.OpError](err); ok {
-			return nil, patchConflict(bad, prefix, old.key)
-		}
-		return nil, err
+		return nil, patchError(err, old)
 	}
 	if !ops.Changes() {
 		return old, nil
 	}
 	return t.patched(old, patched)
+}
+
+// patchError is the error of a patch that could not be applied to an object.
+func patchError(err error, old *record) error {
+	if bad, ok := errors.AsType[*jsonpatch.OpError](err); ok {
+		return patchConflict(bad, old.head.Prefix(), old.key)
+	}
+	return err
 }
 
 // patched stages what a patch has made of an object.

@@ -34,17 +34,23 @@ func (t *tx) putRaw(prefix string, raw []byte) (*record, error) {
 	if err := t.accept(rec, old); err != nil {
 		return nil, err
 	}
+	return rec, t.stageWhole(rec)
+}
+
+// stageWhole makes the texts of a record from its head and its params, and stages it.
+func (t *tx) stageWhole(rec *record) (err error) {
+	prefix := rec.head.Prefix()
 	if rec.raw, err = encode(rec.head, rec.params); err != nil {
-		return nil, err
+		return err
 	}
 	if len(rec.raw) > maxObject {
-		return nil, tooLarge(prefix)
+		return tooLarge(prefix)
 	}
 	if rec.shown, err = t.s.present(prefix, rec.raw); err != nil {
-		return nil, err
+		return err
 	}
 	t.stage(id{prefix, rec.key}, rec)
-	return rec, nil
+	return nil
 }
 
 // prepare decodes an object, sets what belongs to the server and checks all but the

@@ -8,6 +8,7 @@ import (
 	"gitlab.com/rackn/jp"
 	"gitlab.com/rackn/provision/v4/models"
 
+	"muster/endpoint/jsonpatch"
 	"muster/endpoint/rawjson"
 	"muster/endpoint/schema"
 )
@@ -20,12 +21,13 @@ import (
 // they stay the JSON that the client sent, and only the head is decoded.
 type record struct {
 	key     string
-	head    models.Model   // without Params
-	params  []byte         // the JSON object of the params, nil if the type has none
-	raw     []byte         // the complete object
-	shown   []byte         // the complete object as clients may see it
-	keys    *keyPair       // of an object with params
-	schema  *schema.Schema // of a param declaration that has one
+	head    models.Model    // without Params
+	params  []byte          // the JSON object of the params, nil if the type has none
+	tree    *jsonpatch.Tree // the same as params, of a profile that was patched; else nil
+	raw     []byte          // the complete object
+	shown   []byte          // the complete object as clients may see it
+	keys    *keyPair        // of an object with params
+	schema  *schema.Schema  // of a param declaration that has one
 	version uint64
 	checked uint64 // the store's schemas version that the params were checked with
 }

@@ -83,22 +83,33 @@ func (t *tx) badParams(rec, old *record) (faults []string) {
 		if was, ok := known[name]; ok && string(was) == string(value) {
 			return
 		}
-		if err := models.ValidParamName("Invalid Param Name", name); err != nil {
-			faults = append(faults, err.Error())
-		}
-		if t.secure(name) {
-			var err error
-			if value, err = rec.keys.open(value); err != nil {
-				faults = append(faults, fmt.Sprintf("Param %s: %v", name, err))
-				return
-			}
-		}
-		if decl := t.record("params", name); decl != nil && decl.schema != nil {
-			faults = append(faults, decl.mismatches(value)...)
-		}
+		faults = append(faults, t.badParam(rec, name, func() []byte { return value })...)
 	})
 	if err != nil {
 		faults = append(faults, "Params: "+err.Error())
+	}
+	return faults
+}
+
+// badParam says what is wrong with one param of an object. It asks for the value
+// only if the param is declared.
+func (t *tx) badParam(rec *record, name string, value func() []byte) (faults []string) {
+	if err := models.ValidParamName("Invalid Param Name", name); err != nil {
+		faults = append(faults, err.Error())
+	}
+	decl := t.record("params", name)
+	if decl == nil || !t.secure(name) && decl.schema == nil {
+		return faults
+	}
+	plain := value()
+	if t.secure(name) {
+		var err error
+		if plain, err = rec.keys.open(plain); err != nil {
+			return append(faults, fmt.Sprintf("Param %s: %v", name, err))
+		}
+	}
+	if decl.schema != nil {
+		faults = append(faults, decl.mismatches(plain)...)
 	}
 	return faults
 }

@@ -96,6 +96,9 @@ func (o viewOptions) params(t *tx, rec *record) (json.RawMessage, error) {
 	if !o.aggregate && !o.decode && o.only == nil {
 		return rec.params, nil
 	}
+	if rec.tree != nil && !o.aggregate && !o.decode {
+		return rec.tree.Pick(func(name string) bool { return o.only[name] }), nil
+	}
 	layers := []*record{rec}
 	if o.aggregate {
 		layers = t.layers(rec)

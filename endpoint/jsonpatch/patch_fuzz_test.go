@@ -39,6 +39,15 @@ func FuzzPatch(f *testing.F) {
 	} {
 		f.Add(doc, patch)
 	}
+	for _, patch := range []string{
+		`[{"op":"test","path":"/Params/m/u1/seq","value":1},{"op":"add","path":"/Params/m/u1/seq","value":2},{"op":"add","path":"/Params/m/u3","value":{"seq":0}}]`,
+		`[{"op":"remove","path":"/Params/m/u2"},{"op":"add","path":"/Params/m/u2","value":[]},{"op":"add","path":"/Params/m/u2/-","value":{"a":1.50}}]`,
+		`[{"op":"replace","path":"/Params/m/u1/r/1","value":"x"},{"op":"test","path":"/Params/m","value":{"u1":{"seq":1,"r":{"1":"x"}},"u2":{}}},{"op":"remove","path":"/Params/m"}]`,
+		`[{"op":"replace","path":"/Params/n","value":1}]`, `[{"op":"add","path":"/Params/l/0/a","value":1},{"op":"remove","path":"/Params/s/0"}]`,
+		`[{"op":"add","path":"/Params/a~1b","value":"ä"},{"op":"test","path":"/Params/a~1b","value":"\u00e4"},{"op":"add","path":"/Params/","value":{}}]`,
+	} {
+		f.Add(`{"Name":"c1","Params":{"m":{"u2":{},"u1":{"seq":1,"r":{"1":"y"}}},"l":[{}],"s":"text"}}`, patch)
+	}
 	f.Add(`{"a":[[[]]]}`, `[{"op":"copy","from":"/a","path":"/a/0/0"},{"op":"test","path":"/a/0","value":[[]]}]`)
 	// Found by fuzzing: the library panicked, and took one key for another.
 	f.Add(`{"Params":{"b/c":[]},"X":{}}`, `[{"op":"add","path":"/X00000000/","value":"0"}]`)
@@ -78,6 +87,7 @@ func FuzzPatch(f *testing.F) {
 				t.Fatalf("tests alone changed %s to %s", doc, out)
 			}
 		}
+		holdTree(t, doc, ops, out, err)
 		if oddIndex.MatchString(patchText) {
 			return // the library knows indexes that the RFC does not
 		}
@@ -89,6 +99,33 @@ func FuzzPatch(f *testing.F) {
 			t.Fatalf("result %s, want %s", out, want)
 		}
 	})
+}
+
+// holdTree holds patches of trees to those of documents.
+func holdTree(t *testing.T, doc []byte, ops Patch, want []byte, wantErr error) {
+	t.Helper()
+	params := rawjson.Lookup(doc, "Params")
+	inside, ok := ops.Inside("Params")
+	if !ok || len(params) == 0 || params[0] != '{' {
+		return
+	}
+	before := NewTree(params)
+	got, err := inside.ApplyTo(before)
+	if text := before.Text(); !bytes.Equal(text, params) {
+		t.Fatalf("the tree became %s", text)
+	}
+	if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+		t.Fatalf("a tree's patch ends with %v, want %v", err, wantErr)
+	}
+	if err != nil {
+		return
+	}
+	if patched := rawjson.Lookup(want, "Params"); !same(t, got.Text(), patched) {
+		t.Fatalf("a tree became %s, want %s", got.Text(), patched)
+	}
+	if a, b := got.CheckShape(before, 2), rawjson.CheckShapeBelow(got.Text(), 2); rawjson.CheckShape(doc) == nil && (a == nil) != (b == nil) {
+		t.Fatalf("the shape of %s: %v, want %v", got.Text(), a, b)
+	}
 }
 
 // same reports whether two documents have the same values, however their numbers

@@ -56,8 +56,11 @@ func unreadable(err error) error {
 
 // CheckShape returns an error if JSON is nested too deep or has a number that is
 // costly to compute with. Its time is linear in the size of raw.
-func CheckShape(raw []byte) error {
-	depth, inString := 0, false
+func CheckShape(raw []byte) error { return CheckShapeBelow(raw, 0) }
+
+// CheckShapeBelow is CheckShape of a value that is nested so deeply.
+func CheckShapeBelow(raw []byte, depth int) error {
+	inString := false
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
 		case inString:
