@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"muster/agent"
 	"muster/facts"
+	"muster/internal/backoff"
 	"muster/profile"
 	"muster/profile/drp"
 )
@@ -21,6 +24,7 @@ var errOver = errors.New("the run is over")
 // member is one of the cluster.
 type member struct {
 	uuid, name string
+	members    int // of the cluster
 	client     *drp.Client
 	way        *way
 	store      profile.Store
@@ -29,6 +33,7 @@ type member struct {
 	dir        *agent.StateDir
 	view       *profile.View // once joined, as all below
 	peer       *agent.Peer
+	seen       sighting // before it joined
 }
 
 // newMember sends nothing yet.
@@ -41,7 +46,7 @@ func (s *stage) newMember(ctx context.Context, uuid, name string) (*member, erro
 	if err != nil {
 		return nil, err
 	}
-	m := &member{uuid: uuid, name: name, way: newWay(), sheet: s.sheet}
+	m := &member{uuid: uuid, name: name, members: s.cfg.Members, way: newWay(), sheet: s.sheet}
 	m.sheet.Identity.Hostname = name
 	if m.client, err = drp.New(drp.Config{Endpoint: s.served.URL, CA: s.ca}); err != nil {
 		return nil, err
@@ -56,8 +61,21 @@ func (s *stage) newMember(ctx context.Context, uuid, name string) (*member, erro
 }
 
 // join makes the member part of the cluster as the agent does: two reads and one
-// write.
+// write, and again for as long as the endpoint is too busy to answer.
 func (m *member) join(ctx context.Context) error {
+	retry := backoff.New(time.Second, 5*time.Second, rand.Float64) // as agent.Agent
+	for {
+		err := m.tryToJoin(ctx)
+		if !errors.Is(err, profile.ErrUnavailable) && !errors.Is(err, profile.ErrConflict) {
+			return err
+		}
+		if err := backoff.Sleep(ctx, retry.Next()); err != nil {
+			return err
+		}
+	}
+}
+
+func (m *member) tryToJoin(ctx context.Context) error {
 	state, err := m.dir.Load()
 	if err != nil {
 		return err
@@ -72,6 +90,7 @@ func (m *member) join(ctx context.Context) error {
 		return err
 	}
 	m.view = profile.NewView(d)
+	m.seen = sightingOf(d, m.members)
 	own := profile.NewMember(profile.MemberConfig{Store: m.store, View: m.view, Journal: m.dir, State: state})
 	_, err = own.Join(ctx, profile.Joining{
 		Name: m.name, Address: first.Address, Version: "bench", Hardware: "of " + m.uuid,
@@ -92,46 +111,6 @@ func (m *member) run(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", m.name, err)
 	}
 	return nil
-}
-
-// sees blocks until the member has itself seen so many members and leaders.
-func (m *member) sees(ctx context.Context, members, leaders int) error {
-	defer m.view.Want(profile.ParamMembers)()
-	for {
-		d, n := m.view.Latest()
-		if all, err := formed(d, members, leaders); err != nil || all {
-			return err
-		}
-		if _, _, err := m.view.Wait(ctx, n); err != nil {
-			return err
-		}
-	}
-}
-
-// formed reports whether so many members have joined and so many slots are held.
-func formed(d *profile.Document, members, leaders int) (bool, error) {
-	slots, err := d.Slots()
-	if err != nil {
-		return false, err
-	}
-	for _, s := range slots[profile.Leader] {
-		if !s.Free() {
-			leaders--
-		}
-	}
-	if leaders > 0 {
-		return false, nil
-	}
-	records, err := d.Members()
-	if err != nil {
-		return false, err
-	}
-	for _, r := range records {
-		if r.Joined() {
-			members--
-		}
-	}
-	return members <= 0, nil
 }
 
 func (m *member) close() {

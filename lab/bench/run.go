@@ -60,7 +60,7 @@ func (s *stage) form(ctx context.Context, res *Result) error {
 	if err != nil {
 		return err
 	}
-	last, err := s.start(func(ctx context.Context, m *member) error { return m.sees(ctx, s.cfg.Members, s.cfg.Leaders) })
+	last, err := s.start(func(ctx context.Context, m *member) error { return m.sees(ctx, s.cfg.Leaders) })
 	if err != nil {
 		return err
 	}

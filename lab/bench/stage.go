@@ -203,8 +203,8 @@ func (s *stage) awaitFormed(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if all, err := formed(d, s.cfg.Members, s.cfg.Leaders); err != nil || all {
-			return err
+		if sightingOf(d, s.cfg.Members).joined == s.cfg.Members && held(d) >= s.cfg.Leaders {
+			return nil
 		}
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
