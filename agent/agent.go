@@ -235,8 +235,11 @@ func (a *Agent) introduce(ctx context.Context, d *profile.Document) (profile.Joi
 	}
 	if a.cfg.Machine != nil {
 		m, err := a.cfg.Machine.Read(ctx)
+		if errors.Is(err, profile.ErrNotFound) {
+			err = fmt.Errorf("%w: is this the UUID of this host's DRP machine, and the machine token that one's?", err)
+		}
 		if err != nil {
-			return j, fmt.Errorf("own machine: %w", err)
+			return j, fmt.Errorf("own machine %s: %w", a.cfg.UUID, err)
 		}
 		a.machine = m
 		j.Name = m.Name

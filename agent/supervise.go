@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"muster/coordinator"
 	"muster/internal/backoff"
 	"muster/profile"
 	"muster/steps"
@@ -16,12 +17,13 @@ import (
 
 // RunStep waits for the gates of a step and runs it, by BeginStep and EndStep, or
 // does nothing if the step is not for this member. ErrStepOver: it will not run in
-// this round. After another error it is run again. It returns when nothing of it
-// runs any more that could still call EndStep, soon after ctx has ended too.
+// this round; coordinator.ErrSuperseded: the round is not the present one any more.
+// After another error it is run again. It returns when nothing of it runs any more
+// that could still call EndStep, soon after ctx has ended too.
 type RunStep func(ctx context.Context, s steps.Step, round profile.Round) error
 
-// ErrStepOver means that a step will not run in a round, whatever is mended: the
-// round is over, or was waited for too long, or a peer failed in it.
+// ErrStepOver means that a step will not run in a round, whatever is mended: it was
+// waited for too long, or a peer failed in it.
 var ErrStepOver = errors.New("agent: the step will not run in this round")
 
 // checkSteps refuses steps of roles that the cluster does not have: more likely a
@@ -110,6 +112,9 @@ func (a *Agent) runStep(ctx context.Context, log hclog.Logger, s steps.Step, rou
 				return false, context.Cause(ctx)
 			case err == nil:
 				return true, nil // it is not for this member
+			case errors.Is(err, coordinator.ErrSuperseded):
+				log.Info("it did not come to run before the next round", "err", err)
+				return false, nil
 			case errors.Is(err, ErrStepOver):
 				log.Error("neither it nor those after it run in this round", "err", err)
 				return false, nil

@@ -18,6 +18,7 @@ import (
 
 	"muster/agent"
 	"muster/config"
+	"muster/coordinator"
 	"muster/profile"
 	"muster/steps"
 )
@@ -93,7 +94,9 @@ func (r *stepRunner) run(ctx context.Context, s steps.Step, round profile.Round)
 	switch code := cmd.ProcessState.ExitCode(); code {
 	case exitOK:
 		return nil
-	case exitTimedOut, exitPeerFailed, exitSuperseded: // not exitUsage: what was read at the start was good, so that is of the profile, and mended there
+	case exitSuperseded:
+		return coordinator.ErrSuperseded
+	case exitTimedOut, exitPeerFailed: // not exitUsage: what was read at the start was good, so that is of the profile, and mended there
 		return fmt.Errorf("%w (exit %d)", agent.ErrStepOver, code)
 	default:
 		return fmt.Errorf("muster run: %s", cmd.ProcessState)
