@@ -29,8 +29,8 @@ sim-slice: ## simulate 550 clusters under faults, as CI does
 	@$(GO) test -count=1 -timeout=10m -v -run 'TestSimulation|TestMeetings' ./internal/sim -args -sim.seeds=500 -sim.meetings=50 | scripts/closing-line.sh
 
 # The build comes before the tests, which build the same programs again: from its cache.
-check: ## lint, build, test, simulate, demo and package, and prove that nothing was left running or mounted
-	@scripts/check-clean.sh $(MAKE) --no-print-directory -j1 lint build test sim-slice demo packages-check
+check: ## lint, build, test, simulate, demo, package and boot, and prove that nothing was left running or mounted
+	@scripts/check-clean.sh $(MAKE) --no-print-directory -j1 lint build test sim-slice demo packages-check e2e-slice
 
 packages: ## make dist/: deb, rpm and the bare program of muster, the same bytes from the same commit
 	@scripts/packages.sh
@@ -42,12 +42,13 @@ packages-check: ## make the packages twice, and look into them
 	@scripts/need-tools.sh packages
 	@scripts/packages-check.sh
 
-# Long runs, which CI leaves out.
-e2e: e2e-packages ## boot Debian machines with a real systemd, as root, and have the packages live there: a quarter of an hour
-	$(GO) test -count=1 -timeout=20m -v -run RealHost ./packaging -args $(HOSTS)
-
-e2e-slice: e2e-packages ## the life of the deb on one such machine: a minute and a half, and 35 s more for the first in E2E_CACHE
+e2e-slice: e2e-packages ## the life of the deb on one machine with a real systemd, as root: a minute, and one more for the first in E2E_CACHE
 	$(GO) test -count=1 -timeout=10m -v -run 'ThePackageOnARealHost' ./packaging -args $(HOSTS)
+
+# Long runs, which CI leaves out.
+e2e: e2e-packages content ## boot Debian machines with a real systemd, as root, and have packages and content pack live there: ten minutes
+	@scripts/drpcli.sh
+	$(GO) test -count=1 -timeout=20m -v -run RealHost ./packaging -args $(HOSTS)
 
 E2E_CACHE ?= /var/cache/muster-e2e
 HOSTS      = -packages=$(CURDIR)/dist -bin=$(CURDIR)/bin -cache=$(E2E_CACHE) -host

@@ -10,7 +10,7 @@ import (
 // One machine goes through the life of a package: what `make e2e-slice` runs.
 func TestThePackageOnARealHost(t *testing.T) {
 	needHosts(t)
-	st := newSite(t, []string{"node-01"})
+	st := newSite(t, "node-01")
 	h := newHosts(t, "node-01")[0]
 
 	h.sh("dpkg --install /packages/*.deb")
@@ -164,7 +164,7 @@ func killed(st *site, h *host) {
 // The rpm is for machines that have no dpkg; here rpm has a database of its own.
 func TestTheRPMOnARealHost(t *testing.T) {
 	needHosts(t)
-	st := newSite(t, []string{"node-01"})
+	st := newSite(t, "node-01")
 	h := newHosts(t, "node-01")[0]
 	h.sh("rpm --install --nodeps /packages/*.rpm && systemctl enable muster muster-root.socket && systemctl start muster-root.socket")
 	st.configure(h)
@@ -187,7 +187,7 @@ func TestTheRPMOnARealHost(t *testing.T) {
 // A host without a package.
 func TestInstallOnARealHost(t *testing.T) {
 	needHosts(t)
-	st := newSite(t, []string{"node-01"})
+	st := newSite(t, "node-01")
 	h := newHosts(t, "node-01")[0]
 	h.file("root/program", st.read(filepath.Join(*flagBin, "muster")))
 	h.file("root/token", st.token(h, "profile"))

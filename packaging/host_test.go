@@ -28,6 +28,7 @@ type host struct {
 	name    string
 	root    string
 	nspawn  *exec.Cmd
+	says    *os.File // its complaints
 	init    int      // process id of its first process
 	since   string   // errors in the journal of before are not counted
 	cgroups []string // its own, by their directories
@@ -142,6 +143,11 @@ func (h *host) begin() {
 	h.nspawn = exec.Command("sh", "-ec", enter, "sh", strings.Join(groups, " "),
 		"systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", "--boot", "--machine="+h.name, "--directory="+h.root)
 	h.nspawn.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM} // has the machine power off
+	if h.says, err = os.CreateTemp(h.t.TempDir(), "nspawn"); err != nil {
+		h.t.Fatal(err)
+	}
+	defer h.says.Close()
+	h.nspawn.Stderr = h.says
 	if err := h.nspawn.Start(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -155,7 +161,8 @@ func (h *host) booted() {
 			return err
 		}
 		if h.init, err = strconv.Atoi(strings.TrimSpace(string(children))); err != nil {
-			return err
+			said, _ := os.ReadFile(h.says.Name())
+			return fmt.Errorf("systemd-nspawn runs nothing: %s", said)
 		}
 		state, err := h.try("systemctl is-system-running")
 		if strings.TrimSpace(state) != "running" {

@@ -24,9 +24,21 @@ type site struct {
 	uuids map[string]string // of machines, by name
 }
 
-// newSite starts muster-lab's endpoint with these machines, and seeds the profile
-// k3s with a slot of role leader, and more.
-func newSite(t *testing.T, machines []string, seed ...string) *site {
+// newSite is an endpoint with these machines, and a seeded profile k3s with a slot of
+// role leader.
+func newSite(t *testing.T, machines ...string) *site {
+	t.Helper()
+	st := newEndpoint(t)
+	st.do("muster-lab", append(append([]string{"endpoint", "machine", "add"}, machines...), "--profile", "k3s")...)
+	st.do("muster-lab", "endpoint", "workflow", "add", "try")
+	st.do("muster", "seed", "--leaders", "1")
+	st.do("muster-lab", "endpoint", "workflow", "start", "try", "--all")
+	st.listed()
+	return st
+}
+
+// newEndpoint starts muster-lab's endpoint.
+func newEndpoint(t *testing.T) *site {
 	t.Helper()
 	st := &site{t: t, dir: t.TempDir(), uuids: map[string]string{}}
 	ca := filepath.Join(st.dir, "ca.pem")
@@ -49,17 +61,30 @@ func newSite(t *testing.T, machines []string, seed ...string) *site {
 			}
 		}
 	}
-	st.env = append(os.Environ(), "RS_ENDPOINT="+st.url, "RS_KEY=rocketskates:r0cketsk8ts", "RS_CA_CERT="+ca, "MUSTER_PROFILE=k3s", "MUSTER_LAB_CONTROL="+filepath.Join(st.dir, "lab.sock"))
-	st.do("muster-lab", append(append([]string{"endpoint", "machine", "add"}, machines...), "--profile", "k3s")...)
-	st.do("muster-lab", "endpoint", "workflow", "add", "try")
-	st.do("muster", append([]string{"seed", "--leaders", "1"}, seed...)...)
-	st.do("muster-lab", "endpoint", "workflow", "start", "try", "--all")
-	for line := range strings.Lines(st.do("muster-lab", "endpoint", "machine", "list")) {
-		if f := strings.Fields(line); len(f) > 1 {
-			st.uuids[f[0]] = f[1]
-		}
-	}
+	st.env = append(os.Environ(), "RS_ENDPOINT="+st.url, "RS_KEY=rocketskates:r0cketsk8ts", "RS_CA_CERT="+ca, "MUSTER_PROFILE=k3s", "PATH="+*flagBin+":"+os.Getenv("PATH"), "MUSTER_LAB_CONTROL="+filepath.Join(st.dir, "lab.sock"))
 	return st
+}
+
+// machine is what the endpoint says of one.
+type machine struct {
+	Name     string `json:"name"`
+	UUID     string `json:"uuid"`
+	Workflow string `json:"workflow"`
+	State    string `json:"state"`
+}
+
+// listed returns the machines by name, and notes their UUIDs.
+func (st *site) listed() map[string]machine {
+	st.t.Helper()
+	var all []machine
+	if err := json.Unmarshal([]byte(st.do("muster-lab", "endpoint", "machine", "list", "-o", "json")), &all); err != nil {
+		st.t.Fatal(err)
+	}
+	byName := map[string]machine{}
+	for _, m := range all {
+		byName[m.Name], st.uuids[m.Name] = m, m.UUID
+	}
+	return byName
 }
 
 // do runs one of our programs as an operator.

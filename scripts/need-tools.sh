@@ -12,7 +12,7 @@ command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
 for what in "$@"; do
 	case $what in
 	packages) tools="rpm rpmlint lintian" ;;
-	e2e) tools="debootstrap systemd-nspawn nsenter" ;;
+	e2e) tools="debootstrap systemd-nspawn nsenter jq openssl" ;;
 	esac
 	for tool in $tools; do
 		command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
