@@ -84,6 +84,9 @@ func (h *Host) Install(ctx context.Context, c Content) (changed []string, err er
 		if err != nil {
 			err = errors.Join(err, w.undo())
 		}
+		if w.own != nil {
+			err = errors.Join(err, w.own.Close())
+		}
 	}()
 	w.file(Program, c.Program, 0o755)
 	w.file(sysusersFile, []byte(c.Sysusers), 0o644)
@@ -95,7 +98,7 @@ func (h *Host) Install(ctx context.Context, c Content) (changed []string, err er
 	if len(c.CA) > 0 {
 		w.file(CAFile, c.CA, 0o644)
 	}
-	w.directory(stateDir)
+	w.state()
 	w.directory(Credentials)
 	for _, token := range slices.Sorted(maps.Keys(c.Tokens)) {
 		w.private(filepath.Join(Credentials, token), c.Tokens[token])

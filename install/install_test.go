@@ -262,3 +262,42 @@ func TestRootDoesNotFollowWhereTheAgentsUserLeads(t *testing.T) {
 		}
 	}
 }
+
+// While root installs, the agent's user puts a link in the place of his directory, and
+// takes it away again.
+func TestRootStaysInTheAgentsDirectoryWhateverItsUserDoesMeanwhile(t *testing.T) {
+	elsewhere := t.TempDir()
+	if err := os.Chmod(elsewhere, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		h, _ := newHost(t)
+		state := filepath.Join(h.Root, "var/lib/muster")
+		if err := os.MkdirAll(filepath.Join(state, "credentials"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				os.Rename(filepath.Join(state, "credentials"), filepath.Join(state, "kept"))
+				os.Symlink(elsewhere, filepath.Join(state, "credentials"))
+				os.Remove(filepath.Join(state, "credentials"))
+				os.Rename(filepath.Join(state, "kept"), filepath.Join(state, "credentials"))
+			}
+		}()
+		h.Install(t.Context(), content()) // it may fail
+		close(stop)
+		<-stopped
+		info, err := os.Stat(elsewhere)
+		entries, errRead := os.ReadDir(elsewhere)
+		if err != nil || errRead != nil || info.Mode().Perm() != 0o755 || len(entries) > 0 {
+			t.Fatalf("elsewhere it became %v with %v", info.Mode(), entries)
+		}
+	}
+}

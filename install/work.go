@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/google/renameio/v2"
@@ -17,7 +18,8 @@ import (
 type work struct {
 	host     *Host
 	service  Service
-	uid, gid int // of the agent's user
+	uid, gid int      // of the agent's user
+	own      *os.Root // the agent's directory
 	changed  []string
 	undos    []func() error
 	again    func() error // starts the agent of before, once it is there again
@@ -44,15 +46,6 @@ func (w *work) undo() error {
 
 // file puts content at path, which everybody may read.
 func (w *work) file(path string, content []byte, mode fs.FileMode) {
-	w.put(path, content, mode, -1, -1)
-}
-
-// private puts content at path, for the agent alone.
-func (w *work) private(path string, content []byte) {
-	w.put(path, content, 0o600, w.uid, w.gid)
-}
-
-func (w *work) put(path string, content []byte, mode fs.FileMode, uid, gid int) {
 	w.do(func() error {
 		full := w.host.Root + path
 		before, err := os.ReadFile(full)
@@ -64,13 +57,12 @@ func (w *work) put(path string, content []byte, mode fs.FileMode, uid, gid int) 
 			return fmt.Errorf("%w: expected a file or nothing at %s, found %s: look who put that there", ErrInvalid, full, was.Mode())
 		}
 		if err == nil && bytes.Equal(before, content) && was.Mode().Perm() == mode {
-			return os.Lchown(full, uid, gid)
+			return nil
 		}
 		if err := w.make(filepath.Dir(path)); err != nil {
 			return err
 		}
-		options := []renameio.Option{renameio.WithStaticPermissions(mode)}
-		if err := renameio.WriteFile(full, content, mode, options...); err != nil {
+		if err := renameio.WriteFile(full, content, mode, renameio.WithStaticPermissions(mode)); err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		w.undos = append(w.undos, func() error {
@@ -82,8 +74,100 @@ func (w *work) put(path string, content []byte, mode fs.FileMode, uid, gid int) 
 				os.Lchown(full, int(owner.Uid), int(owner.Gid)))
 		})
 		w.changed = append(w.changed, path)
-		return os.Lchown(full, uid, gid)
+		return nil
 	})
+}
+
+// state makes the agent's own directory, of which its user is the owner. That user may
+// change what lies in it at any moment: root works there by this handle alone, which
+// nothing leads out of.
+func (w *work) state() {
+	w.do(func() (err error) {
+		if err := w.make(stateDir); err != nil {
+			return err
+		}
+		full := w.host.Root + stateDir
+		if info, err := os.Lstat(full); err != nil || !info.IsDir() {
+			return notDirectory(full, err)
+		}
+		if w.own, err = os.OpenRoot(full); err != nil {
+			return err
+		}
+		return errors.Join(w.own.Chmod(".", 0o700), w.own.Lchown(".", w.uid, w.gid))
+	})
+}
+
+func notDirectory(path string, err error) error {
+	return fmt.Errorf("%w: expected a directory at %s, found something else (%v): look who put that there", ErrInvalid, path, err)
+}
+
+// directory makes a directory in the agent's own.
+func (w *work) directory(path string) {
+	w.do(func() error {
+		name := within(path)
+		err := w.own.Mkdir(name, 0o700)
+		if err == nil {
+			w.undos = append(w.undos, func() error { return w.own.Remove(name) })
+		} else if !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		if info, err := w.own.Lstat(name); err != nil || !info.IsDir() {
+			return notDirectory(w.host.Root+path, err)
+		}
+		return errors.Join(w.own.Chmod(name, 0o700), w.own.Lchown(name, w.uid, w.gid))
+	})
+}
+
+// within is the name of path in the agent's own directory.
+func within(path string) string { return strings.TrimPrefix(path, stateDir+"/") }
+
+// private puts content into a file in the agent's own directory, for the agent alone.
+func (w *work) private(path string, content []byte) {
+	w.do(func() error {
+		name := within(path)
+		was, err := w.own.Lstat(name)
+		if err == nil && !was.Mode().IsRegular() {
+			return fmt.Errorf("%w: expected a file or nothing at %s, found %s: look who put that there", ErrInvalid, w.host.Root+path, was.Mode())
+		}
+		var before []byte
+		if err == nil {
+			before, err = w.own.ReadFile(name)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		undo := func() error { return w.own.Remove(name) }
+		if was != nil {
+			mode, owner := was.Mode().Perm(), was.Sys().(*syscall.Stat_t)
+			if bytes.Equal(before, content) && mode == 0o600 && int(owner.Uid) == w.uid && int(owner.Gid) == w.gid {
+				return nil
+			}
+			undo = func() error { return w.give(name, before, mode, int(owner.Uid), int(owner.Gid)) }
+		}
+		if err := w.give(name, content, 0o600, w.uid, w.gid); err != nil {
+			return err
+		}
+		w.undos = append(w.undos, undo)
+		w.changed = append(w.changed, path)
+		return nil
+	})
+}
+
+// give writes a file of somebody else: it is his before it has its name, under which he
+// could have put another.
+func (w *work) give(name string, content []byte, mode fs.FileMode, uid, gid int) error {
+	f, err := renameio.NewPendingFile(name, renameio.WithRoot(w.own), renameio.WithStaticPermissions(mode))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	defer f.Cleanup()
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	if err := f.Chown(uid, gid); err != nil {
+		return err
+	}
+	return f.CloseAtomicallyReplace()
 }
 
 // make makes the directories that lead to path, which everybody may enter.
@@ -100,24 +184,6 @@ func (w *work) make(path string) error {
 	}
 	w.undos = append(w.undos, func() error { return os.Remove(full) })
 	return os.Chmod(full, 0o755) // whatever the umask is
-}
-
-// directory makes a directory of the agent alone.
-func (w *work) directory(path string) {
-	w.do(func() error {
-		full := w.host.Root + path
-		if err := w.make(path); err != nil {
-			return err
-		}
-		// Its owner is not root, and what root does there must not follow where a link leads.
-		if info, err := os.Lstat(full); err != nil || !info.IsDir() {
-			return fmt.Errorf("%w: expected a directory at %s, found something else (%v): look who put that there", ErrInvalid, full, err)
-		}
-		if err := os.Chmod(full, 0o700); err != nil {
-			return err
-		}
-		return os.Lchown(full, w.uid, w.gid)
-	})
 }
 
 // unit registers the service, again if its text is another one.
