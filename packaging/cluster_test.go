@@ -139,6 +139,10 @@ func TestAClusterOnRealHosts(t *testing.T) {
 	st.of("leader", 1)
 	st.of("archive", 1)
 
+	// As `muster seed --help` has it.
+	st.sh(`cd "$1"; drpcli profiles get k3s param muster/roles >roles.json
+jq --arg uuid "$2" '.archive.priority[$uuid] = 0' roles.json | drpcli profiles set k3s param muster/roles to -`, st.dir, st.uuids["node-03"])
+
 	for _, h := range hosts {
 		rootSteps(h)
 		h.sh("rm /etc/muster/steps.d/20-*; systemctl enable --quiet --now muster-root.socket; systemctl restart muster")
@@ -179,7 +183,7 @@ func (st *site) upgraded(hosts []*host) {
 		st.t.Errorf("version %s after the upgrade", v)
 	}
 
-	// Its lease is ten minutes: who has the slot within two has it since the holder resigned.
+	// By its priority node-03 never claims it. Its lease is ten minutes: who has the slot within two has it since the holder resigned.
 	// By the pack this time, and to the older build if it is the same machine.
 	archive := st.of("archive", 1)[0]
 	h = named(st.t, hosts, archive.Holder)
@@ -206,6 +210,9 @@ jq -Rs . SHA256SUMS | drpcli profiles set global param muster/packages to -`, fi
 		}
 		return fmt.Errorf("%+v", next)
 	})
+	if next.Holder == "node-03" {
+		st.t.Errorf("node-03 holds archive, for which its priority is 0")
+	}
 	st.t.Logf("another member has the leased slot at most %s after its holder, which was upgraded", time.Since(held).Round(time.Millisecond))
 	st.runs(h.name, "muster-bootstrap")
 	h.restarted(before)
