@@ -211,6 +211,13 @@ func (c *Completion) roundOf(ctx context.Context, run profile.Run, how beginning
 	if err != nil {
 		return profile.Round{}, err
 	}
+	if c.known() != round.ID {
+		// To a view that knows only the round before, the result would seem to belong
+		// to no round, and would wait for the next look at the machine.
+		if err := c.View.Refresh(ctx, c.Store, profile.ParamRound, profile.ParamBarriers); err != nil {
+			return profile.Round{}, fmt.Errorf("read the round: %w", err)
+		}
+	}
 	if run.State != profile.Complete {
 		return round, nil
 	}

@@ -256,6 +256,33 @@ func TestAFirstLookThatFailsIsTriedAgainSoonThoughTheMachineIsStill(t *testing.T
 	})
 }
 
+// The machine may be seen before the profile is: the round is then read, and the view that
+// the result is written by must know it, too.
+func TestACompletionInARoundThatTheViewDoesNotKnowYetIsRecordedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		h := w.host("u00")
+		h.faults = func(c memory.Call) memory.Fault {
+			if c.Method == "Changed" || c.Method == "ReadChanged" {
+				return memory.Fault{LoseReply: true} // the profile is seen late
+			}
+			return memory.Fault{}
+		}
+		h.start()
+		pass(time.Second)
+		h.finish(1)
+		pass(time.Minute)
+		w.open(1, false)
+		h.restart()
+		pass(time.Second)
+		h.finish(2)
+		pass(2 * time.Second)
+		if got := w.record("u00").Results["2"]; got != profile.Complete {
+			t.Errorf("result %q, want complete", got)
+		}
+	})
+}
+
 func TestARoundThatCannotBeJudgedStillHasItsResultsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
