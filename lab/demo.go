@@ -105,7 +105,7 @@ func Demo(ctx context.Context, cfg DemoConfig) (Result, error) {
 		return Result{}, err
 	}
 	defer os.RemoveAll(dir)
-	d := &demo{cfg: cfg, dir: dir, names: names, procs: newProcesses(stopWait)}
+	d := &demo{cfg: cfg, dir: dir, names: names, procs: NewProcesses(stopWait)}
 	if socket := runnerSocket(d.runDir(names[len(names)-1])); len(socket) > maxSocketPath {
 		return Result{}, fmt.Errorf("%w: the path of the temporary directory is too long for sockets such as %s; set TMPDIR", ErrConfig, socket)
 	}
@@ -121,7 +121,7 @@ func Demo(ctx context.Context, cfg DemoConfig) (Result, error) {
 		stop()
 		<-served
 	}()
-	defer d.procs.stop()
+	defer d.procs.Stop()
 	return d.run(ctx)
 }
 
@@ -131,7 +131,7 @@ type demo struct {
 	server *endpoint.Server
 	names  []string
 	uuids  map[string]string // name → UUID
-	procs  *processes
+	procs  *Processes
 	tower  *tower
 }
 
@@ -197,12 +197,12 @@ func (d *demo) launch(lost func(error)) error {
 // steps has every machine wait behind the gate with a step that notes when it
 // ran, and waits until each has ended.
 func (d *demo) steps(ctx context.Context) error {
-	var steps []*process
+	var steps []*Process
 	for _, name := range d.names {
 		if err := await(ctx, func() bool { _, err := os.Stat(d.socket(name)); return err == nil }); err != nil {
 			return fmt.Errorf("demo: the agent of %s did not join: %w", name, err)
 		}
-		step, err := d.procs.start(d.home(name), "step", d.musterEnv(name), d.cfg.Muster,
+		step, err := d.procs.Start(d.home(name), "step", d.musterEnv(name), d.cfg.Muster,
 			"run", "--after", "complete", "--name", "demo", "--", d.cfg.Lab, "note", d.note(name))
 		if err != nil {
 			return err
@@ -210,11 +210,11 @@ func (d *demo) steps(ctx context.Context) error {
 		steps = append(steps, step)
 	}
 	for i, step := range steps {
-		if err := step.wait(ctx); err != nil {
+		if err := step.Wait(ctx); err != nil {
 			return fmt.Errorf("demo: the step of %s did not end: %w", d.names[i], err)
 		}
 		if step.err != nil && d.cfg.Fail == "" {
-			return fmt.Errorf("demo: %w", step.fault())
+			return fmt.Errorf("demo: %w", step.Fault())
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func TestAgentsThatAreKilledAtAnyMomentCarryOnAsTheSameMembers(t *testing.T) {
 type rough struct {
 	*demo
 	t      *testing.T
-	agents map[string]*process // by name
+	agents map[string]*Process // by name
 
 	mu      sync.Mutex
 	slots   map[string]map[string]profile.Slot
@@ -72,8 +72,8 @@ func newRough(t *testing.T, cfg DemoConfig) *rough {
 		t.Fatal(err)
 	}
 	r := &rough{
-		demo: &demo{cfg: cfg, dir: dir, names: names, procs: newProcesses(stopWait)}, t: t,
-		agents: map[string]*process{}, writes: map[string]bool{}, changed: make(chan struct{}),
+		demo: &demo{cfg: cfg, dir: dir, names: names, procs: NewProcesses(stopWait)}, t: t,
+		agents: map[string]*Process{}, writes: map[string]bool{}, changed: make(chan struct{}),
 	}
 	if r.server, err = endpoint.New(endpoint.Config{Listen: "127.0.0.1:0", Compat: cfg.Compat}); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func newRough(t *testing.T, cfg DemoConfig) *rough {
 	served := make(chan error, 1)
 	go func() { served <- r.server.Serve(serving) }()
 	t.Cleanup(func() {
-		r.procs.stop()
+		r.procs.Stop()
 		stop()
 		if err := <-served; err != nil {
 			t.Error(err)
@@ -108,7 +108,7 @@ func (r *rough) form(random *rand.Rand) {
 	begun := time.Now()
 	for _, name := range r.names {
 		r.startAgent(name)
-		_, err := r.procs.start(r.home(name), "runner", r.musterEnv(name), r.cfg.Lab, "runner",
+		_, err := r.procs.Start(r.home(name), "runner", r.musterEnv(name), r.cfg.Lab, "runner",
 			"--endpoint", r.server.URL(), "--machine", r.uuids[name], "--ca-file", filepath.Join(r.dir, "ca.pem"),
 			"--token-file", filepath.Join(r.home(name), "machine.token"), "--dir", r.runDir(name))
 		if err != nil {
@@ -172,7 +172,7 @@ func (r *rough) kills(random *rand.Rand) []killing {
 
 func (r *rough) startAgent(name string) {
 	r.t.Helper()
-	agent, err := r.procs.start(r.home(name), "agent", r.musterEnv(name), r.cfg.Muster, "agent")
+	agent, err := r.procs.Start(r.home(name), "agent", r.musterEnv(name), r.cfg.Muster, "agent")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func (r *rough) kill(name string) {
 	agent := r.agents[name]
 	select {
 	case <-agent.ended:
-		r.t.Errorf("it was not killed: %v", agent.fault())
+		r.t.Errorf("it was not killed: %v", agent.Fault())
 	default:
 	}
 	if err := agent.cmd.Process.Kill(); err != nil {

@@ -13,17 +13,19 @@ import (
 	"time"
 )
 
-// processes are the members' processes, each the leader of a process group of
-// its own, with its output in a file beside its configuration.
-type processes struct {
+// Processes are the members' processes, each the leader of a process group of
+// its own, with its output in a file beside its configuration. They end with this
+// process at the latest. It is safe for concurrent use.
+type Processes struct {
 	patience time.Duration // how long those that are told to end have for it
 
 	mu       sync.Mutex
-	list     []*process
+	list     []*Process
 	watchers sync.WaitGroup
 }
 
-type process struct {
+// Process is one of them.
+type Process struct {
 	name  string // base name of its home, and kind
 	cmd   *exec.Cmd
 	log   string
@@ -31,11 +33,14 @@ type process struct {
 	err   error // how it ended; valid once ended is closed
 }
 
-func newProcesses(patience time.Duration) *processes { return &processes{patience: patience} }
+// NewProcesses starts none yet. patience is how long those that are told to end have
+// for it.
+func NewProcesses(patience time.Duration) *Processes { return &Processes{patience: patience} }
 
-// start starts a program for the member that lives in home.
-func (p *processes) start(home, kind string, env []string, program string, args ...string) (*process, error) {
-	proc := &process{
+// Start starts a program for the member that lives in home. Its output goes to
+// KIND.log there.
+func (p *Processes) Start(home, kind string, env []string, program string, args ...string) (*Process, error) {
+	proc := &Process{
 		name: filepath.Base(home) + " " + kind, log: filepath.Join(home, kind+".log"),
 		cmd: exec.Command(program, args...), ended: make(chan struct{}),
 	}
@@ -59,16 +64,16 @@ func (p *processes) start(home, kind string, env []string, program string, args 
 	return proc, nil
 }
 
-// serve is start for a program that has to run until stop; lost is told if it
+// serve is Start for a program that has to run until Stop; lost is told if it
 // ends, at the latest by then.
-func (p *processes) serve(lost func(error), home, kind string, env []string, program string, args ...string) error {
-	proc, err := p.start(home, kind, env, program, args...)
+func (p *Processes) serve(lost func(error), home, kind string, env []string, program string, args ...string) error {
+	proc, err := p.Start(home, kind, env, program, args...)
 	if err != nil {
 		return err
 	}
 	p.watchers.Go(func() {
 		<-proc.ended
-		lost(proc.fault())
+		lost(proc.Fault())
 	})
 	return nil
 }
@@ -90,8 +95,11 @@ func await(ctx context.Context, holds func() bool) error {
 	return nil
 }
 
-// wait waits until the process has ended.
-func (p *process) wait(ctx context.Context) error {
+// Ended is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Wait waits until the process has ended, or returns why ctx has.
+func (p *Process) Wait(ctx context.Context) error {
 	select {
 	case <-p.ended:
 		return nil
@@ -100,20 +108,20 @@ func (p *process) wait(ctx context.Context) error {
 	}
 }
 
-// fault says how a process ended that should not have, with its last words.
-func (p *process) fault() error {
+// Fault says how a process ended that should not have, with its last words.
+func (p *Process) Fault() error {
 	return fmt.Errorf("%s ended with %v: %s", p.name, p.cmd.ProcessState, p.tail())
 }
 
 // tail is the end of what a process printed.
-func (p *process) tail() string {
+func (p *Process) tail() string {
 	raw, _ := os.ReadFile(p.log)
 	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
 	return strings.Join(lines[max(0, len(lines)-5):], "\n")
 }
 
 // tails are the last words of every process.
-func (p *processes) tails() string {
+func (p *Processes) tails() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var b strings.Builder
@@ -127,13 +135,13 @@ func (p *processes) tails() string {
 // than a runner takes to report the task that it gives up.
 const stopWait = 10 * time.Second
 
-// stop ends every process and what it started: by SIGTERM, and what is left
+// Stop ends every process and what it started: by SIGTERM, and what is left
 // after a while by SIGKILL.
-func (p *processes) stop() {
+func (p *Processes) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, proc := range p.list {
-		proc.signal(syscall.SIGTERM)
+		proc.Signal(syscall.SIGTERM)
 	}
 	late := time.After(p.patience)
 	for _, proc := range p.list {
@@ -142,7 +150,7 @@ func (p *processes) stop() {
 		case <-late:
 			late = closedTime // the others have had their time too
 		}
-		proc.signal(syscall.SIGKILL)
+		proc.Signal(syscall.SIGKILL)
 		<-proc.ended
 	}
 	p.watchers.Wait()
@@ -155,8 +163,12 @@ var closedTime = func() <-chan time.Time {
 	return c
 }()
 
-// signal sends a signal to the whole group; one that is gone is no fault.
-func (p *process) signal(s syscall.Signal) {
+// Terminate sends SIGTERM to the process alone, as a service manager that leaves it
+// to the process to end what it has started.
+func (p *Process) Terminate() { _ = p.cmd.Process.Signal(syscall.SIGTERM) }
+
+// Signal sends a signal to the whole group; one that is gone is no fault.
+func (p *Process) Signal(s syscall.Signal) {
 	if err := syscall.Kill(-p.cmd.Process.Pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 		_ = p.cmd.Process.Signal(s) // a group that cannot be reached: at least its leader
 	}

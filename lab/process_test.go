@@ -25,10 +25,10 @@ func within(t *testing.T) context.Context {
 }
 
 // shell starts a script as a process of a member; it is stopped with the test.
-func shell(t *testing.T, p *processes, home, kind, script string) *process {
+func shell(t *testing.T, p *Processes, home, kind, script string) *Process {
 	t.Helper()
-	t.Cleanup(p.stop)
-	proc, err := p.start(home, kind, os.Environ(), "/bin/sh", "-c", script)
+	t.Cleanup(p.Stop)
+	proc, err := p.Start(home, kind, os.Environ(), "/bin/sh", "-c", script)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +62,8 @@ func running(t *testing.T, pid string) bool {
 
 func TestStopKillsWhatIgnoresTermWithAllThatItStarted(t *testing.T) {
 	home := t.TempDir()
-	p := newProcesses(time.Millisecond)
-	procs, children := map[string]*process{}, map[string]string{}
+	p := NewProcesses(time.Millisecond)
+	procs, children := map[string]*Process{}, map[string]string{}
 	for _, kind := range []string{"first", "second"} {
 		file := filepath.Join(home, kind+".child")
 		procs[kind] = shell(t, p, home, kind, `trap "" TERM; sleep 600 & echo $! > `+file+`; wait`)
@@ -72,7 +72,7 @@ func TestStopKillsWhatIgnoresTermWithAllThatItStarted(t *testing.T) {
 			t.Fatal("the grandchild does not run before the stop")
 		}
 	}
-	p.stop()
+	p.Stop()
 	for kind, proc := range procs {
 		if got := proc.cmd.ProcessState.String(); got != "signal: killed" {
 			t.Errorf("the %s process ended with %s, want signal: killed", kind, got)
@@ -86,13 +86,13 @@ func TestStopKillsWhatIgnoresTermWithAllThatItStarted(t *testing.T) {
 // A process that ends at once may leave something behind that does not.
 func TestStopKillsWhatAnEndedProcessLeftBehind(t *testing.T) {
 	home := t.TempDir()
-	p := newProcesses(time.Millisecond)
+	p := NewProcesses(time.Millisecond)
 	proc := shell(t, p, home, "brief", `(trap "" TERM; exec sleep 600) & echo $! > `+home+`/child`)
 	child := awaitFile(t, filepath.Join(home, "child"))
-	if err := proc.wait(within(t)); err != nil {
+	if err := proc.Wait(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	p.stop()
+	p.Stop()
 	if err := await(within(t), func() bool { return !running(t, child) }); err != nil {
 		t.Errorf("the grandchild %s: %v", child, err)
 	}
@@ -100,10 +100,10 @@ func TestStopKillsWhatAnEndedProcessLeftBehind(t *testing.T) {
 
 func TestStopLetsProcessesEndThemselves(t *testing.T) {
 	home := t.TempDir()
-	p := newProcesses(generous)
+	p := NewProcesses(generous)
 	proc := shell(t, p, home, "tidy", `trap "echo over > `+home+`/end; exit 7" TERM; echo > `+home+`/ready; while :; do sleep 0.02; done`)
 	awaitFile(t, filepath.Join(home, "ready"))
-	p.stop()
+	p.Stop()
 	if got := proc.cmd.ProcessState.ExitCode(); got != 7 {
 		t.Errorf("got exit code %d, want its own 7", got)
 	}
@@ -117,8 +117,8 @@ func TestServeTellsOfAProcessThatEndsWithItsLastWords(t *testing.T) {
 	if err := os.Mkdir(home, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p := newProcesses(generous)
-	t.Cleanup(p.stop)
+	p := NewProcesses(generous)
+	t.Cleanup(p.Stop)
 	lost := make(chan error, 1)
 	err := p.serve(func(err error) { lost <- err }, home, "agent", os.Environ(),
 		"/bin/sh", "-c", "for i in 1 2 3 4 5 6 7; do echo line $i; done; exit 3")
@@ -143,15 +143,15 @@ func TestWaitsEndWithTheirContext(t *testing.T) {
 	if err := await(ctx, func() bool { return false }); !errors.Is(err, cause) {
 		t.Errorf("await: got %v, want %v", err, cause)
 	}
-	p := newProcesses(time.Millisecond)
-	if err := shell(t, p, t.TempDir(), "long", "sleep 600").wait(ctx); !errors.Is(err, cause) {
+	p := NewProcesses(time.Millisecond)
+	if err := shell(t, p, t.TempDir(), "long", "sleep 600").Wait(ctx); !errors.Is(err, cause) {
 		t.Errorf("wait: got %v, want %v", err, cause)
 	}
 }
 
 func TestWhatCannotStartIsAnErrorThatNamesIt(t *testing.T) {
 	home := t.TempDir()
-	_, err := newProcesses(0).start(home, "agent", nil, filepath.Join(home, "none"))
+	_, err := NewProcesses(0).Start(home, "agent", nil, filepath.Join(home, "none"))
 	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(fmt.Sprint(err), "agent") {
 		t.Errorf("got %v", err)
 	}

@@ -19,15 +19,15 @@ type Served struct {
 	Control endpoint.Control
 	PID     int
 
-	procs *processes
+	procs *Processes
 }
 
 // ServeEndpoint starts program, which is a muster-lab, as an endpoint that keeps
 // everything in memory, with its files in dir. compat is as in endpoint.Config.
 // lost is told when it ends, which it does at Stop, or with this process.
 func ServeEndpoint(ctx context.Context, program, dir, compat string, lost func(error)) (*Served, error) {
-	s := &Served{CAFile: filepath.Join(dir, "ca.pem"), Control: endpoint.Control{Path: filepath.Join(dir, "control")}, procs: newProcesses(stopWait)}
-	proc, err := s.procs.start(dir, "endpoint", cleanEnv(), program, "endpoint", "serve", "--listen", "127.0.0.1:0",
+	s := &Served{CAFile: filepath.Join(dir, "ca.pem"), Control: endpoint.Control{Path: filepath.Join(dir, "control")}, procs: NewProcesses(stopWait)}
+	proc, err := s.procs.Start(dir, "endpoint", CleanEnv(), program, "endpoint", "serve", "--listen", "127.0.0.1:0",
 		"--compat", compat, "--ca-file", s.CAFile, "--control", s.Control.Path, "--log-level", "warn")
 	if err != nil {
 		return nil, err
@@ -35,13 +35,13 @@ func ServeEndpoint(ctx context.Context, program, dir, compat string, lost func(e
 	s.PID = proc.cmd.Process.Pid
 	s.procs.watchers.Go(func() {
 		<-proc.ended
-		lost(proc.fault())
+		lost(proc.Fault())
 	})
 	var gone error
 	err = await(ctx, func() bool {
 		select {
 		case <-proc.ended:
-			gone = proc.fault()
+			gone = proc.Fault()
 		default:
 			s.URL = announced(proc.log)
 		}
@@ -68,4 +68,4 @@ func announced(log string) string {
 }
 
 // Stop ends the process, and returns when it has ended.
-func (s *Served) Stop() { s.procs.stop() }
+func (s *Served) Stop() { s.procs.Stop() }

@@ -150,7 +150,7 @@ func (d *demo) seed(ctx context.Context, manager, ca string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, d.cfg.Muster, "seed", "--profile", demoProfile, "--leaders", strconv.Itoa(d.cfg.Leaders), "--workflow", "demo")
-	cmd.Env = append(cleanEnv(), "RS_ENDPOINT="+d.server.URL(), "RS_TOKEN="+token, "RS_UUID="+manager, "MUSTER_CA_FILE="+ca)
+	cmd.Env = append(CleanEnv(), "RS_ENDPOINT="+d.server.URL(), "RS_TOKEN="+token, "RS_UUID="+manager, "MUSTER_CA_FILE="+ca)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
@@ -188,12 +188,12 @@ func (d *demo) runDir(name string) string { return filepath.Join(d.home(name), "
 
 // musterEnv is the environment of one member's processes. Its tasks inherit it.
 func (d *demo) musterEnv(name string) []string {
-	return append(cleanEnv(), "MUSTER_CONFIG="+filepath.Join(d.home(name), "muster.yaml"), "MUSTER_SOCKET="+d.socket(name))
+	return append(CleanEnv(), "MUSTER_CONFIG="+filepath.Join(d.home(name), "muster.yaml"), "MUSTER_SOCKET="+d.socket(name))
 }
 
-// cleanEnv is this process's environment without what would lead the demo's
+// CleanEnv is this process's environment without what would lead the demo's
 // processes to another endpoint, or through a proxy.
-func cleanEnv() []string {
+func CleanEnv() []string {
 	var env []string
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")

@@ -112,7 +112,7 @@ func TestDemoProcessesDoNotInheritWhereElseToGo(t *testing.T) {
 	}
 	t.Setenv("DEMO_KEPT", "kept")
 	kept := false
-	for _, v := range cleanEnv() {
+	for _, v := range CleanEnv() {
 		if strings.HasSuffix(v, "=elsewhere") {
 			t.Errorf("%s is inherited", v)
 		}
