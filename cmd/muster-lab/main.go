@@ -21,6 +21,7 @@ import (
 	"muster/endpoint"
 	"muster/lab"
 	"muster/lab/bench"
+	"muster/lab/scenario"
 )
 
 // version is set by the linker.
@@ -66,7 +67,7 @@ func complain(w io.Writer, err error) {
 
 func exitCode(err error) int {
 	switch {
-	case errors.Is(err, errUsage), errors.Is(err, lab.ErrConfig), errors.Is(err, bench.ErrConfig), errors.Is(err, lab.ErrAccess), errors.Is(err, endpoint.ErrFault):
+	case errors.Is(err, errUsage), errors.Is(err, lab.ErrConfig), errors.Is(err, bench.ErrConfig), errors.Is(err, scenario.ErrInvalid), errors.Is(err, lab.ErrAccess), errors.Is(err, endpoint.ErrFault):
 		return exitUsage
 	case errors.Is(err, errPeerFailed):
 		return exitPeerFailed
@@ -89,7 +90,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w; see `%s --help`", errUsage, err, cmd.CommandPath())
 	})
-	root.AddCommand(newDemo(), newEndpoint(), newBench(), newRunner(), newNote(), newBundle(stdout))
+	root.AddCommand(newDemo(), newEndpoint(), newBench(), newScenario(), newRunner(), newNote(), newBody(), newBundle(stdout))
 	usageErrors(root)
 	return root
 }
