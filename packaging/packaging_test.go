@@ -115,6 +115,19 @@ func TestLintersFindNoError(t *testing.T) {
 	}
 }
 
+// sizeMost is what the program may weigh; the goal, of 10 MB, is missed (ADR 0020).
+const sizeMost = 13_000_000 // bytes
+
+func TestTheProgramStaysSmall(t *testing.T) {
+	program, err := os.Stat(only(t, "muster_*_linux_amd64"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if program.Size() > sizeMost {
+		t.Errorf("muster has %d bytes, want at most %d", program.Size(), sizeMost)
+	}
+}
+
 // only returns the one package of this kind.
 func only(t *testing.T, pattern string) string {
 	t.Helper()

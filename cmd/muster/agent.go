@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -37,6 +38,7 @@ func newAgent(a *app) *cobra.Command {
 			// A panic, and the SIGABRT of a watchdog, would be exit code 2, after which the unit is not
 			// started again; so they end it by a signal, after the stacks are printed.
 			debug.SetTraceback("crash")
+			thrift(a.getenv)
 			cfg, err := a.agentConfig()
 			if err != nil {
 				return err
@@ -72,6 +74,23 @@ func newAgent(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&newLife, "new-life", false, "take the machine's record over from whoever has it, and start anew")
 	return cmd
+}
+
+// Settings of the runtime for a process that rests (ADR 0020).
+const (
+	agentGCPercent = 50
+	agentCores     = 2
+)
+
+// thrift trades speed that an agent has no use for against memory. What the
+// environment says (GOGC, GOMAXPROCS) goes first.
+func thrift(getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(agentGCPercent)
+	}
+	if getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min(agentCores, runtime.GOMAXPROCS(0)))
+	}
 }
 
 // stopped turns the end that was asked for into success, also where it came
