@@ -40,6 +40,8 @@ type OperatorConfig struct {
 	CAFile string
 	// Token, or else User and Password; empty is DRP's default user.
 	Token, User, Password string
+
+	unverified bool // found by NewOperator
 }
 
 // Operator does by hand, through DRP's API, what there is to do on an endpoint
@@ -77,6 +79,7 @@ func NewOperator(cfg OperatorConfig) (*Operator, error) {
 		}
 	} else {
 		trust.InsecureSkipVerify = loopback(base.Hostname()) && cfg.public()
+		cfg.unverified = trust.InsecureSkipVerify
 	}
 	return &Operator{base: base.String(), cfg: cfg, http: &http.Client{
 		Timeout: requestTimeout,
@@ -86,6 +89,20 @@ func NewOperator(cfg OperatorConfig) (*Operator, error) {
 		// A redirect would carry the credentials to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// Access says where the endpoint is and how it is known, for others who go there.
+func (o *Operator) Access() (url, caFile string, insecure bool) {
+	return o.base, o.cfg.CAFile, o.cfg.unverified
+}
+
+// OwnToken is a token with the Operator's own powers: the one that it was given,
+// or one that is good for ttl.
+func (o *Operator) OwnToken(ctx context.Context, ttl time.Duration) (string, error) {
+	if o.cfg.Token != "" {
+		return o.cfg.Token, nil
+	}
+	return o.UserToken(ctx, o.cfg.User, ttl)
 }
 
 // Close ends idle connections.

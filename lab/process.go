@@ -95,6 +95,9 @@ func await(ctx context.Context, holds func() bool) error {
 	return nil
 }
 
+// PID is that of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Ended is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 

@@ -3,7 +3,6 @@ package lab
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -161,7 +160,6 @@ func (d *demo) seed(ctx context.Context, manager, ca string) error {
 
 // equip writes one member's configuration and credentials.
 func (d *demo) equip(name, ca string) error {
-	home := d.home(name)
 	profileToken, err := d.server.ProfileToken(d.uuids[name], demoProfile, tokenLife)
 	if err != nil {
 		return err
@@ -170,25 +168,19 @@ func (d *demo) equip(name, ca string) error {
 	if err != nil {
 		return err
 	}
-	at := func(file string) string { return filepath.Join(home, file) }
-	config := fmt.Sprintf("endpoint: %s\nprofile: %s\nuuid: %s\nca_file: %s\nprofile_token_file: %s\nmachine_token_file: %s\nstate_dir: %s\nsocket: %s\n",
-		d.server.URL(), demoProfile, d.uuids[name], ca, at("profile.token"), at("machine.token"), at("state"), d.socket(name))
-	return errors.Join(
-		os.MkdirAll(home, 0o700),
-		os.WriteFile(at("profile.token"), []byte(profileToken+"\n"), 0o600),
-		os.WriteFile(at("machine.token"), []byte(machineToken+"\n"), 0o600),
-		os.WriteFile(at("muster.yaml"), []byte(config), 0o600),
-	)
+	return Home(d.home(name)).Furnish(Place{
+		Endpoint: d.server.URL(), CAFile: ca, Profile: demoProfile, UUID: d.uuids[name], ProfileToken: profileToken, MachineToken: machineToken,
+	})
 }
 
 func (d *demo) home(name string) string   { return filepath.Join(d.dir, name) }
 func (d *demo) note(name string) string   { return filepath.Join(d.home(name), "ran") }
-func (d *demo) socket(name string) string { return filepath.Join(d.home(name), "sock") }
+func (d *demo) socket(name string) string { return Home(d.home(name)).Socket() }
 func (d *demo) runDir(name string) string { return filepath.Join(d.home(name), "run") }
 
 // musterEnv is the environment of one member's processes. Its tasks inherit it.
 func (d *demo) musterEnv(name string) []string {
-	return append(CleanEnv(), "MUSTER_CONFIG="+filepath.Join(d.home(name), "muster.yaml"), "MUSTER_SOCKET="+d.socket(name))
+	return Home(d.home(name)).Env()
 }
 
 // CleanEnv is this process's environment without what would lead the demo's

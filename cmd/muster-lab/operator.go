@@ -31,13 +31,22 @@ func (a *access) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.cfg.CAFile, "ca-file", "", "certificates that vouch for the endpoint (RS_CA_CERT)")
 }
 
-// operator opens the endpoint. Credentials come from the environment only: who
-// lists processes sees their arguments.
+// operator opens the endpoint.
 func (a *access) operator() (*lab.Operator, error) {
 	cfg := a.cfg
 	if cfg.Endpoint == "" {
 		cfg.Endpoint = os.Getenv("RS_ENDPOINT")
 	}
+	cfg, err := withEnv(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return lab.NewOperator(cfg)
+}
+
+// withEnv adds what the environment says. Credentials come from there only: who
+// lists processes sees their arguments.
+func withEnv(cfg lab.OperatorConfig) (lab.OperatorConfig, error) {
 	if cfg.CAFile == "" {
 		cfg.CAFile = os.Getenv("RS_CA_CERT")
 	}
@@ -45,11 +54,11 @@ func (a *access) operator() (*lab.Operator, error) {
 		if key := os.Getenv("RS_KEY"); key != "" {
 			var ok bool
 			if cfg.User, cfg.Password, ok = strings.Cut(key, ":"); !ok || cfg.User == "" {
-				return nil, fmt.Errorf("%w: RS_KEY: expected USER:PASSWORD", errUsage)
+				return cfg, fmt.Errorf("%w: RS_KEY: expected USER:PASSWORD", errUsage)
 			}
 		}
 	}
-	return lab.NewOperator(cfg)
+	return cfg, nil
 }
 
 // with runs fn with an operator.

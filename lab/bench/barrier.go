@@ -10,8 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"muster/agent"
-	"muster/coordinator"
 	"muster/lab"
 	"muster/profile"
 )
@@ -51,12 +49,7 @@ func (s *stage) barrier(ctx context.Context, res *Result) error {
 	}
 	after, err := s.read(ctx)
 	res.between(before, after)
-	var reported time.Time
-	for _, m := range s.members {
-		if at := m.way.reported.Load(); at != nil && at.After(reported) {
-			reported = *at
-		}
-	}
+	reported := s.lastReport(ended)
 	times := make([]time.Duration, len(w.released))
 	for i, at := range w.released {
 		times[i] = at.Sub(reported)
@@ -64,6 +57,20 @@ func (s *stage) barrier(ctx context.Context, res *Result) error {
 	}
 	res.Release, res.Notice = quantiles(times), milliseconds(reported.Sub(ended))
 	return err
+}
+
+// lastReport is when the last member sent that it is complete; of processes that is
+// not seen, and taken for the end of the last workflow.
+func (s *stage) lastReport(ended time.Time) (reported time.Time) {
+	if s.cfg.Processes {
+		return ended
+	}
+	for _, m := range s.inside {
+		if at := m.way.reported.Load(); at != nil && at.After(reported) {
+			reported = *at
+		}
+	}
+	return reported
 }
 
 // finish ends the tasks at random moments, and returns when the last had ended.
@@ -92,10 +99,10 @@ type waits struct {
 	waited   []time.Duration
 }
 
-func (w *waits) wait(ctx context.Context, m *member) error {
+func (w *waits) wait(ctx context.Context, m worker) error {
 	begun := time.Now()
 	w.joined <- struct{}{}
-	out, err := m.peer.Wait(ctx, agent.Waiting{}, func(coordinator.Outcome) {})
+	out, err := m.wait(ctx)
 	if err == nil && out.Verdict != profile.Complete {
 		err = fmt.Errorf("expected the verdict complete, found %q", out.Verdict)
 	}

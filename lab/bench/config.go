@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"muster/lab"
 	"muster/profile"
 )
 
@@ -47,6 +48,13 @@ type Config struct {
 	Settle, For time.Duration
 	// Program is the path of a muster-lab, which is the endpoint.
 	Program string
+	// Processes makes each member a process of its own, of Muster, which is the
+	// path of a muster; else all are in this one.
+	Processes bool
+	Muster    string
+	// Foreign is a DRP endpoint to measure on, with the credentials of a user who
+	// may make machines and profiles there; nil starts an embedded one.
+	Foreign *lab.OperatorConfig
 	// Say is told of progress; nil tells nobody.
 	Say func(format string, args ...any)
 }
@@ -70,6 +78,8 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: expected at least 1 member and at most as many leaders as members, found %d and %d", ErrConfig, c.Members, c.Leaders)
 	case c.Kind == Failover && (ttl == 0 || c.Leaders < 1 || c.Leaders == c.Members):
 		return fmt.Errorf("%w: failover: expected a ttl, a leader and a member that is none; found ttl %q, %d leaders, %d members", ErrConfig, c.TTL, c.Leaders, c.Members)
+	case c.Foreign != nil && c.Compat != "":
+		return fmt.Errorf("%w: compat: expected none with an endpoint that is there already, found %q: it is what it is", ErrConfig, c.Compat)
 	case c.Within < 0, c.Settle < 0, c.Kind == Idle && c.For < time.Second:
 		return fmt.Errorf("%w: expected to spread completions over 0 s or more, to settle for 0 s or more and to watch for 1 s or more, found %s, %s and %s", ErrConfig, c.Within, c.Settle, c.For)
 	}

@@ -6,14 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"muster/agent"
+	"muster/coordinator"
 	"muster/facts"
 	"muster/internal/backoff"
+	"muster/internal/metrics"
 	"muster/profile"
 	"muster/profile/drp"
 )
@@ -24,7 +26,9 @@ var errOver = errors.New("the run is over")
 // member is one of the cluster.
 type member struct {
 	uuid, name string
+	profile    string
 	members    int // of the cluster
+	counted    metrics.Set
 	client     *drp.Client
 	way        *way
 	store      profile.Store
@@ -36,26 +40,18 @@ type member struct {
 	seen       sighting // before it joined
 }
 
-// newMember sends nothing yet.
-func (s *stage) newMember(ctx context.Context, uuid, name string) (*member, error) {
-	own, err := s.served.Control.MachineToken(ctx, uuid, tokenLife)
-	if err != nil {
-		return nil, err
-	}
-	shared, err := s.served.Control.ProfileToken(ctx, uuid, profileName, tokenLife)
-	if err != nil {
-		return nil, err
-	}
-	m := &member{uuid: uuid, name: name, members: s.cfg.Members, way: newWay(), sheet: s.sheet}
+// newMember sends nothing yet. own and shared are its tokens.
+func (s *stage) newMember(own, shared, uuid, name string) (_ *member, err error) {
+	m := &member{uuid: uuid, name: name, profile: s.name, members: s.cfg.Members, way: newWay(), sheet: s.sheet}
 	m.sheet.Identity.Hostname = name
-	if m.client, err = drp.New(drp.Config{Endpoint: s.served.URL, CA: s.ca}); err != nil {
+	if m.client, err = drp.New(s.reach(&m.counted)); err != nil {
 		return nil, err
 	}
-	if m.dir, err = agent.OpenStateDir(filepath.Join(s.dir, name)); err != nil {
+	if m.dir, err = agent.OpenStateDir(s.homeOf(name)); err != nil {
 		m.client.Close()
 		return nil, err
 	}
-	m.store = wayStore{m.client.Profile(profileName, drp.Token(shared)), m.way}
+	m.store = wayStore{m.client.Profile(s.name, drp.Token(shared)), m.way}
 	m.machine = wayMachine{m.client.Machine(uuid, drp.Token(own)), m.way}
 	return m, nil
 }
@@ -80,7 +76,7 @@ func (m *member) tryToJoin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	state.UUID, state.Profile = m.uuid, profileName
+	state.UUID, state.Profile = m.uuid, m.profile
 	d, err := m.store.Read(ctx)
 	if err != nil {
 		return err
@@ -112,6 +108,20 @@ func (m *member) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+func (m *member) called() string { return m.name }
+
+func (m *member) wait(ctx context.Context) (coordinator.Outcome, error) {
+	return m.peer.Wait(ctx, agent.Waiting{}, func(coordinator.Outcome) {})
+}
+
+func (m *member) metrics(context.Context) (string, error) {
+	var text strings.Builder
+	err := metrics.Write(&text, &m.counted)
+	return text.String(), err
+}
+
+func (m *member) usage() usage { return usage{} }
 
 func (m *member) close() {
 	m.client.Close()

@@ -19,11 +19,15 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	}
 	res := Result{
 		Kind: cfg.Kind, Members: cfg.Members, Leaders: cfg.Leaders, Compat: cfg.Compat, Facts: cfg.Facts, TTL: cfg.TTL,
-		CPUs: runtime.NumCPU(), Load: load(),
+		Processes: cfg.Processes,
+		CPUs:      runtime.NumCPU(), Load: load(),
 	}
 	s := &stage{cfg: cfg}
 	cfg.Say("setting the stage for %d members", cfg.Members)
 	err := s.open(ctx)
+	if cfg.Foreign != nil {
+		res.Endpoint = s.url
+	}
 	if err == nil {
 		res.ProfileBytes[0], err = s.profileBytes(ctx)
 	}
@@ -33,7 +37,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if err == nil {
 		res.ProfileBytes[1], err = s.profileBytes(ctx)
 	}
-	if err = errors.Join(err, s.close()); err != nil {
+	if err = errors.Join(err, s.close(ctx)); err != nil {
 		return Result{}, fmt.Errorf("bench: %w", err)
 	}
 	return res, nil
@@ -60,7 +64,7 @@ func (s *stage) form(ctx context.Context, res *Result) error {
 	if err != nil {
 		return err
 	}
-	last, err := s.start(func(ctx context.Context, m *member) error { return m.sees(ctx, s.cfg.Leaders) })
+	last, err := s.start(func(ctx context.Context, m worker) error { return m.sees(ctx, s.cfg.Leaders) })
 	if err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func (s *stage) idle(ctx context.Context, res *Result) error {
 // settle starts all members, and leaves them alone for a while once they have
 // formed.
 func (s *stage) settle(ctx context.Context) error {
-	if _, err := s.start(func(context.Context, *member) error { return nil }); err != nil {
+	if _, err := s.start(func(context.Context, worker) error { return nil }); err != nil {
 		return err
 	}
 	if err := s.awaitFormed(ctx); err != nil {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"muster/endpoint"
 	"muster/facts"
 	"muster/lab"
 	"muster/profile"
@@ -18,48 +18,39 @@ import (
 )
 
 const (
-	profileName = "bench"
-	tokenLife   = 24 * time.Hour
-	sheetFull   = 2048 // bytes, the most that a seed grants
+	tokenLife  = 24 * time.Hour
+	endsWithin = 10 * time.Second // what a process has to end in that is told to
+	sheetFull  = 2048             // bytes, the most that a seed grants
 )
 
 // stage is an endpoint with a cluster profile and its members.
 type stage struct {
-	cfg      Config
-	dir      string
-	served   *lab.Served
-	ca       []byte
-	operator *lab.Operator
-	admin    *drp.Client
-	store    *drp.Store // with the powers of an administrator
-	sheet    facts.Sheet
-	uuids    []string // of the machines
-	members  []*member
+	cfg Config
+	dir string
+	site
+	store   *drp.Store // with the powers of the user
+	sheet   facts.Sheet
+	uuids   []string // of the machines
+	members []worker
+	inside  []*member      // the same, unless they are processes
+	procs   *lab.Processes // theirs
 
 	working context.Context // until the run is over
 	end     context.CancelCauseFunc
 	running errgroup.Group // the members' loops
 }
 
-// open starts the endpoint and fills it. Close the stage in any case.
+// open goes to the endpoint and fills it. Close the stage in any case.
 func (s *stage) open(ctx context.Context) (err error) {
 	s.working, s.end = context.WithCancelCause(ctx)
 	if s.dir, err = os.MkdirTemp("", "muster-bench-"); err != nil {
 		return err
 	}
-	if s.served, err = lab.ServeEndpoint(ctx, s.cfg.Program, s.dir, s.cfg.Compat, func(err error) { s.end(err) }); err != nil {
+	s.procs = lab.NewProcesses(endsWithin)
+	if err = s.site.open(ctx, s.cfg, s.dir, func(err error) { s.end(err) }); err != nil {
 		return err
 	}
-	if s.ca, err = os.ReadFile(s.served.CAFile); err != nil {
-		return err
-	}
-	if s.operator, err = lab.NewOperator(lab.OperatorConfig{Endpoint: s.served.URL, CAFile: s.served.CAFile}); err != nil {
-		return err
-	}
-	if s.admin, err = drp.New(drp.Config{Endpoint: s.served.URL, CA: s.ca}); err != nil {
-		return err
-	}
-	s.store = s.admin.Profile(profileName, drp.Basic(endpoint.DefaultUser, endpoint.DefaultPassword))
+	s.store = s.admin.Profile(s.name, drp.Token(s.own))
 	if s.sheet, err = facts.Collect(ctx, facts.Config{AgentVersion: "bench"}); err != nil {
 		return err
 	}
@@ -72,46 +63,41 @@ func (s *stage) open(ctx context.Context) (err error) {
 	return s.addMembers(ctx)
 }
 
-// close ends the members, and then the endpoint.
-func (s *stage) close() error {
+// homeOf is the directory of a member.
+func (s *stage) homeOf(name string) string { return filepath.Join(s.dir, name) }
+
+// close ends the members, and then leaves the endpoint as it was.
+func (s *stage) close(ctx context.Context) error {
 	s.end(errOver)
 	err := s.running.Wait()
+	if s.procs != nil {
+		s.procs.Stop()
+	}
 	for _, m := range s.members {
 		m.close()
 	}
-	if s.admin != nil {
-		s.admin.Close()
-	}
-	if s.operator != nil {
-		s.operator.Close()
-	}
-	if s.served != nil {
-		s.served.Stop()
-	}
-	return errors.Join(err, os.RemoveAll(s.dir))
+	return errors.Join(err, s.site.close(context.WithoutCancel(ctx)), os.RemoveAll(s.dir))
 }
 
 // addMachines makes the machines; at a barrier each has a workflow of one task.
 func (s *stage) addMachines(ctx context.Context) error {
 	workflow := ""
 	if s.cfg.Kind == Barrier {
-		workflow = "bench"
+		workflow = s.name
 		if err := s.operator.AddWorkflow(ctx, workflow); err != nil {
 			return err
 		}
 	}
-	if _, err := s.operator.EnsureProfile(ctx, profileName); err != nil {
+	if _, err := s.operator.EnsureProfile(ctx, s.name); err != nil {
 		return err
 	}
 	s.uuids = make([]string, s.cfg.Members)
 	return s.each(ctx, func(ctx context.Context, i int) error {
-		m, err := s.operator.AddMachine(ctx, nameOf(i), workflow, []string{profileName}, nil)
+		m, err := s.operator.AddMachine(ctx, s.machine(i), workflow, []string{s.name}, nil)
 		s.uuids[i] = m.UUID
 		return err
 	})
 }
-
-func nameOf(i int) string { return fmt.Sprintf("node-%04d", i+1) }
 
 // each calls fn for every member, a few at a time.
 func (s *stage) each(ctx context.Context, fn func(ctx context.Context, i int) error) error {
@@ -126,7 +112,7 @@ func (s *stage) each(ctx context.Context, fn func(ctx context.Context, i int) er
 // seed plants the profile as `muster seed` does, with as much room for facts as
 // is asked for.
 func (s *stage) seed(ctx context.Context) error {
-	seed := profile.Seed{Profile: profileName, Members: slices.Clone(s.uuids), Leaders: s.cfg.Leaders}
+	seed := profile.Seed{Profile: s.name, Members: slices.Clone(s.uuids), Leaders: s.cfg.Leaders}
 	if s.cfg.TTL != "" {
 		seed.Options = map[string]profile.RoleOptions{profile.Leader: {TTL: s.cfg.TTL}}
 	}
@@ -150,20 +136,31 @@ func (s *stage) seed(ctx context.Context) error {
 }
 
 func (s *stage) addMembers(ctx context.Context) error {
-	s.members = make([]*member, 0, s.cfg.Members)
+	s.members = make([]worker, s.cfg.Members)
+	s.inside = make([]*member, 0, s.cfg.Members)
 	for i, uuid := range s.uuids {
-		m, err := s.newMember(ctx, uuid, nameOf(i))
+		own, shared, err := s.tokens(ctx, uuid)
 		if err != nil {
 			return err
 		}
-		s.members = append(s.members, m)
+		if s.cfg.Processes {
+			s.members[i], err = s.newProcess(own, shared, uuid, s.machine(i))
+		} else {
+			var m *member
+			m, err = s.newMember(own, shared, uuid, s.machine(i))
+			s.members[i], s.inside = m, append(s.inside, m)
+		}
+		if err != nil {
+			s.members = s.members[:i]
+			return err
+		}
 	}
 	return nil
 }
 
 // start starts all members at once, and returns when then has returned for each.
 // They go on working until the stage is closed. last is when the last was started.
-func (s *stage) start(then func(ctx context.Context, m *member) error) (last time.Time, err error) {
+func (s *stage) start(then func(ctx context.Context, m worker) error) (last time.Time, err error) {
 	var steps errgroup.Group
 	for _, m := range s.members {
 		last = time.Now()
@@ -173,7 +170,7 @@ func (s *stage) start(then func(ctx context.Context, m *member) error) (last tim
 				err = then(s.working, m)
 			}
 			if err != nil {
-				err = fmt.Errorf("%s: %w", m.name, err)
+				err = fmt.Errorf("%s: %w", m.called(), err)
 				s.end(err)
 			}
 			return err
@@ -183,7 +180,7 @@ func (s *stage) start(then func(ctx context.Context, m *member) error) (last tim
 }
 
 // begin joins, and leaves the member working.
-func (s *stage) begin(m *member) error {
+func (s *stage) begin(m worker) error {
 	if err := m.join(s.working); err != nil {
 		return fmt.Errorf("join: %w", err)
 	}

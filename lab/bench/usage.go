@@ -13,6 +13,7 @@ import (
 type usage struct {
 	cpu  time.Duration // user and system
 	rss  int64         // bytes now
+	anon int64         // bytes now, but for those of files
 	peak int64         // bytes at most
 }
 
@@ -38,6 +39,8 @@ func usageOf(pid string) (u usage) {
 		switch name {
 		case "VmRSS":
 			u.rss = kb << 10
+		case "RssAnon":
+			u.anon = kb << 10
 		case "VmHWM":
 			u.peak = kb << 10
 		}
