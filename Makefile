@@ -6,7 +6,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint sim-slice check packages packages-check content e2e e2e-slice e2e-packages fuzz kills sim proof clean
+.PHONY: help bench build demo test lint sim-slice check packages packages-check content e2e e2e-slice e2e-packages fuzz kills sim proof clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,13 @@ HOSTS      = -packages=$(CURDIR)/dist -bin=$(CURDIR)/bin -cache=$(E2E_CACHE) -ho
 e2e-packages: build packages
 	@scripts/need-tools.sh packages e2e
 	@scripts/packages.sh newer
+
+RUNS       ?= 3
+LARGE_RUNS ?= $(RUNS)
+
+bench: ## measure what clusters of 10, 100 and 1000 cost, RUNS (3) times and LARGE_RUNS (as many) with 1000, and write docs/performance.md: 20 minutes on a machine with nothing else to do
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/shipped/ ./cmd/muster ./cmd/muster-lab
+	$(GO) run ./lab/bench/performance -bin bin/shipped -version '$(VERSION)' -runs $(RUNS) -large-runs $(LARGE_RUNS)
 
 FUZZTIME ?= 60s
 KILLS    ?= 1000

@@ -48,6 +48,8 @@ var arrows = []arrow{
 		"endpoint stands in for a foreign server: code shared with the members would share their mistakes"},
 	{"lab/bench", []string{"agent", "coordinator", "endpoint", "facts", "lab", "profile", "profile/drp"},
 		"lab/bench runs a thousand members in one process, so it puts them together itself"},
+	{"lab/bench/performance", []string{"lab/bench"},
+		"lab/bench/performance runs muster-lab from outside, and knows only what it prints"},
 	{"lab/scenario", []string{"coordinator", "endpoint", "lab", "profile", "steps"},
 		"lab/scenario checks gates and steps of a file before anything is started, and else runs real muster processes from outside"},
 	{"lab/...", []string{"config", "endpoint/...", "lab/...", "profile", "profile/drp"},
