@@ -236,7 +236,7 @@ func (c *Change) plantRecords(d *Document, uuids ...string) error {
 	c.TestAsRead(d, At(ParamJoins))
 	c.Set(At(ParamJoins), joins+1)
 	for _, uuid := range uuids {
-		c.Set(At(ParamMembers, uuid), EmptyRecord(sorted(roles)))
+		c.Set(At(ParamMembers, uuid), plantRecord(sorted(roles)))
 	}
 	return nil
 }

@@ -39,9 +39,9 @@ func (s Seed) Params() (Params, error) {
 		return nil, err
 	}
 	slots := s.slots()
-	members := map[string]Record{}
+	members := map[string]plantedRecord{}
 	for _, uuid := range s.Members {
-		members[uuid] = EmptyRecord(sorted(slots))
+		members[uuid] = plantRecord(sorted(slots))
 	}
 	round := Round{N: 1, ID: RandomID(), Workflow: s.Workflow}
 	planted := map[string]any{
