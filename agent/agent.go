@@ -178,7 +178,7 @@ func (a *Agent) join(ctx context.Context) error {
 			ErrState, a.cfg.StateDir, state.UUID, state.Profile, a.cfg.UUID, a.cfg.Profile)
 	}
 	state.UUID, state.Profile = a.cfg.UUID, a.cfg.Profile
-	d, err := a.cfg.Store.Read(ctx)
+	d, err := profile.ReadToJoin(ctx, a.cfg.Store, a.cfg.Profile, state)
 	if err == nil {
 		err = d.Check()
 	}

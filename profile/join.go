@@ -39,7 +39,11 @@ func (m *Member) Join(ctx context.Context, j Joining) (*Document, error) {
 		s := &m.state
 		s.Instance, s.Write, s.Pending, s.Tenures = "", "", nil, nil
 	}
-	return m.write(ctx, func(d *Document) (*Change, error) {
+	doc, _ := m.view.Latest()
+	if doc, err = m.supposed(doc); err != nil {
+		return nil, err
+	}
+	return m.write(ctx, doc, func(d *Document) (*Change, error) {
 		if err := d.Check(); err != nil {
 			return nil, err
 		}

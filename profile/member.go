@@ -179,7 +179,8 @@ func (m *Member) Write(ctx context.Context, plan Plan) (*Document, error) {
 	m.fresh = false // a read that was overtaken by a write may have put older records into the view
 	var after *Document
 	err = m.board.Run(ctx, "writes", func(ctx context.Context) error { // others wait for the turn, however long it takes
-		after, err = m.write(ctx, func(d *Document) (*Change, error) {
+		doc, _ := m.view.Latest()
+		after, err = m.write(ctx, doc, func(d *Document) (*Change, error) {
 			err := m.settle(d)
 			if errors.Is(err, ErrTwin) || errors.Is(err, ErrForgotten) {
 				m.over = err
@@ -199,10 +200,9 @@ func (m *Member) Write(ctx context.Context, plan Plan) (*Document, error) {
 // reason that reading it again does not show.
 const conflictsMost = 30
 
-// write loops over plan with the turn taken. plan must have settled the
-// member's own record.
-func (m *Member) write(ctx context.Context, plan Plan) (*Document, error) {
-	doc, _ := m.view.Latest()
+// write loops over plan with the turn taken, from the state doc on. plan must have
+// settled the member's own record.
+func (m *Member) write(ctx context.Context, doc *Document, plan Plan) (*Document, error) {
 	wait := backoff.New(20*time.Millisecond, 5*time.Second, m.random)
 	race := backoff.New(20*time.Millisecond, time.Second, m.random) // many who want one leaf come back one by one
 	sent := map[string]bool{}                                       // ids that this call has sent

@@ -100,7 +100,11 @@ func (h *host) boot(state profile.State) {
 
 // start makes the member over h.store.
 func (h *host) start(state profile.State) {
-	h.view = profile.NewView(h.Document())
+	d, err := profile.ReadToJoin(h.t.Context(), h.Store(func(memory.Call) memory.Fault { return memory.Fault{} }), cluster, state)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.view = profile.NewView(d)
 	h.Member = profile.NewMember(profile.MemberConfig{Store: h.store, View: h.view, Journal: &h.journal, State: state})
 }
 

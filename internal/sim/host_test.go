@@ -103,16 +103,16 @@ func (l *life) live() error {
 }
 
 func (l *life) join() (profile.Machine, error) {
-	d, err := way{l}.Read(l.ctx)
+	l.mu.Lock()
+	state := l.state
+	l.mu.Unlock()
+	d, err := profile.ReadToJoin(l.ctx, way{l}, cluster, state)
 	if err == nil {
 		err = d.Check()
 	}
 	if err != nil {
 		return profile.Machine{}, err
 	}
-	l.mu.Lock()
-	state := l.state
-	l.mu.Unlock()
 	l.view = profile.NewView(d)
 	ids := l.source("ids")
 	member := profile.NewMember(profile.MemberConfig{

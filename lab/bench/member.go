@@ -77,7 +77,7 @@ func (m *member) tryToJoin(ctx context.Context) error {
 		return err
 	}
 	state.UUID, state.Profile = m.uuid, m.profile
-	d, err := m.store.Read(ctx)
+	d, err := profile.ReadToJoin(ctx, m.store, m.profile, state)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (m *member) tryToJoin(ctx context.Context) error {
 		return err
 	}
 	m.view = profile.NewView(d)
-	m.seen = sightingOf(d, m.members)
+	m.seen = sighting{at: time.Now()}
 	own := profile.NewMember(profile.MemberConfig{Store: m.store, View: m.view, Journal: m.dir, State: state})
 	_, err = own.Join(ctx, profile.Joining{
 		Name: m.name, Address: first.Address, Version: "bench", Hardware: "of " + m.uuid,
