@@ -65,10 +65,8 @@ func (e *Elector) compete(ctx, leading context.Context, role string) (time.Durat
 	if left := e.hesitate(role, rank-len(open)); mine == "" && left > 0 {
 		return soonest(wait, left), nil
 	}
-	if d, err = e.look(ctx, mine == "" && rank >= len(open)); err != nil {
-		return 0, err
-	}
-	if open, wait, err = e.open(d, role, later); err != nil || len(open) == 0 {
+	open, wait, err = e.reopen(ctx, role, later, mine == "" && rank >= len(open))
+	if err != nil || len(open) == 0 {
 		return wait, err
 	}
 	delete(e.waits, role)
@@ -168,11 +166,30 @@ func (e *Elector) patience(behind int) time.Duration {
 	return time.Second + min(10*time.Second, time.Duration((float64(behind)+e.cfg.Random())*float64(50*time.Millisecond)))
 }
 
+// reopen is open of the profile as one whole answer. What several race for is most
+// often gone, which costs no more than the hot params to see.
+func (e *Elector) reopen(ctx context.Context, role string, later time.Duration, race bool) (open []string, wait time.Duration, err error) {
+	if race {
+		if err := e.cfg.View.Refresh(ctx, e.cfg.Store, profile.HotParams()...); err != nil {
+			return nil, 0, err
+		}
+		d, _ := e.cfg.View.Latest()
+		if open, wait, err = e.open(d, role, later); err != nil || len(open) == 0 {
+			return nil, wait, err
+		}
+	}
+	d, err := e.look(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	return e.open(d, role, later)
+}
+
 // look returns the profile as one whole answer of the endpoint: a claim takes
 // its epoch from the answer's Date, which the hot params do not have. It is read
-// now if the newest state is none, and before every race: for what is still free.
-func (e *Elector) look(ctx context.Context, race bool) (*profile.Document, error) {
-	if race || !e.cfg.View.Whole() {
+// now if the newest state is none.
+func (e *Elector) look(ctx context.Context) (*profile.Document, error) {
+	if !e.cfg.View.Whole() {
 		_, before := e.cfg.View.Latest()
 		d, err := e.cfg.Store.Read(ctx)
 		if err != nil {
