@@ -34,35 +34,47 @@ func held(d *profile.Document) int {
 	return n
 }
 
-// looksLeast is the least time between two looks at the records.
-const looksLeast = 50 * time.Millisecond
+// looksLeast is the least time between two looks at the records, looksMost the most.
+const (
+	looksLeast = 50 * time.Millisecond
+	looksMost  = 10 * time.Second
+)
 
 // next is how long after the sighting now it is worth while to look again: when all
-// will have joined if they go on as fast as since the first sighting, but no longer
-// than that is ago.
-func (first sighting) next(now sighting, members int) time.Duration {
-	ago := now.at.Sub(first.at)
-	rest := ago
-	if came := now.joined - first.joined; came > 0 {
-		rest = min(rest, ago/time.Duration(came)*time.Duration(members-now.joined))
+// will have joined if they go on as fast as since the sighting before, of which
+// nothing but the time is known if it is that of an own join.
+func (before sighting) next(now sighting, members int) time.Duration {
+	ago := now.at.Sub(before.at)
+	came := now.joined - before.joined
+	if came <= 0 {
+		return max(looksLeast, 2*ago)
 	}
-	return max(looksLeast, rest)
+	rest := ago / time.Duration(came) * time.Duration(members-now.joined)
+	if before.joined == 0 {
+		rest = min(rest, ago)
+	}
+	return max(looksLeast, min(rest*11/10, looksMost))
 }
 
-// sees blocks until the member has itself seen all members and so many leaders. The
-// leaders come with the member's own watch.
+// sees blocks until the member has itself seen all members and so many leaders. It
+// looks at the records no more often than the member's own watch has news, which
+// brings the leaders, too.
 func (m *member) sees(ctx context.Context, leaders int) error {
 	members := m.members
-	d, _ := m.view.Latest()
-	for now := sightingOf(d, members); now.joined < members; now = sightingOf(d, members) {
-		if err := sleep(ctx, m.seen.next(now, members)); err != nil {
+	d, n := m.view.Latest()
+	before := m.seen
+	for now := sightingOf(d, members); now.joined < members; before, now = now, sightingOf(d, members) {
+		if err := sleep(ctx, before.next(now, members)); err != nil {
 			return err
 		}
-		err := m.view.Refresh(ctx, m.store, profile.ParamMembers, profile.ParamExpected)
+		if _, _, err := m.view.Wait(ctx, n); err != nil {
+			return err
+		}
+		err := m.view.Refresh(ctx, m.store, profile.ParamMembers)
 		if err != nil && !errors.Is(err, profile.ErrUnavailable) {
 			return err
 		}
-		d, _ = m.view.Latest()
+		d, n = m.view.Latest()
 	}
 	for {
 		d, n := m.view.Latest()
