@@ -151,7 +151,7 @@ func (d *demo) run(ctx context.Context) (Result, error) {
 	if err := d.steps(forming); ctx.Err() != nil {
 		return Result{}, fmt.Errorf("demo: ended early: %w", context.Cause(ctx))
 	} else if err != nil {
-		return Result{}, fmt.Errorf("%w\n%s", err, d.procs.tails())
+		return Result{}, fmt.Errorf("%w\n%s", err, d.procs.Tails())
 	}
 	seconds, after := time.Since(began).Seconds(), d.server.Counts()
 	d.tower.drain()

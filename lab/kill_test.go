@@ -88,7 +88,7 @@ func newRough(t *testing.T, cfg DemoConfig) *rough {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Log(r.procs.tails())
+			t.Log(r.procs.Tails())
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)

@@ -116,6 +116,16 @@ func (p *Process) Fault() error {
 	return fmt.Errorf("%s ended with %v: %s", p.name, p.cmd.ProcessState, p.tail())
 }
 
+// Outcome says how a process has ended: its exit status, with what it said last unless
+// that is 0.
+func (p *Process) Outcome() string {
+	said := p.tail()
+	if p.err == nil || said == "" {
+		return fmt.Sprintf("ended with %v", p.cmd.ProcessState)
+	}
+	return fmt.Sprintf("ended with %v: %s", p.cmd.ProcessState, said[strings.LastIndexByte(said, '\n')+1:])
+}
+
 // tail is the end of what a process printed.
 func (p *Process) tail() string {
 	raw, _ := os.ReadFile(p.log)
@@ -123,12 +133,17 @@ func (p *Process) tail() string {
 	return strings.Join(lines[max(0, len(lines)-5):], "\n")
 }
 
-// tails are the last words of every process.
-func (p *Processes) tails() string {
+// Tails are the last words of every process.
+func (p *Processes) Tails() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var b strings.Builder
+	shown := map[string]bool{} // logs: the processes of a kind share one
 	for _, proc := range p.list {
+		if shown[proc.log] {
+			continue
+		}
+		shown[proc.log] = true
 		fmt.Fprintf(&b, "--- %s\n%s\n", proc.name, proc.tail())
 	}
 	return b.String()

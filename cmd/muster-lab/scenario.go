@@ -52,10 +52,10 @@ func newScenario() *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%7.2f s  %-6s  %s\n", at.Seconds(), kind, clean(text))
 			}
 			report, err := scenario.Run(cmd.Context(), cfg)
-			if err != nil {
+			if errors.Is(err, scenario.ErrInvalid) {
 				return err
 			}
-			return errors.Join(writeReport(cmd.OutOrStdout(), output, junit, report), verdict(report))
+			return errors.Join(writeReport(cmd.OutOrStdout(), output, junit, report), verdict(report), err)
 		},
 	}
 	flags := cmd.Flags()

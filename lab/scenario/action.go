@@ -138,7 +138,7 @@ func (st *stage) who(what, of string) (member string, err error) {
 
 // resolve turns names, labels and `all` into members.
 func (st *stage) resolve(words []string) []string {
-	var members []string
+	members := []string{}
 	for _, word := range words {
 		switch labeled, ok := st.labels[word]; {
 		case word == "all":

@@ -70,7 +70,7 @@ func (c *checker) round(k roundKeys) Round {
 		c.workflow("workflow", k.Workflow)
 	}
 	if k.AllowMissing.given() {
-		c.share("allow_missing", k.AllowMissing)
+		c.share("allow_missing", k.AllowMissing, 0)
 		if r.Deadline == 0 {
 			c.fault(k.AllowMissing.place, "allow_missing: expected a deadline beside it: before one nobody is late")
 		}
@@ -79,10 +79,10 @@ func (c *checker) round(k roundKeys) Round {
 }
 
 // share checks N or P%.
-func (c *checker) share(key string, t text) {
+func (c *checker) share(key string, t text, least int) {
 	n, err := strconv.Atoi(strings.TrimSuffix(t.s, "%"))
-	if err != nil || n < 0 || n > 1000000 {
-		c.fault(t.place, "%s: expected a number or a share, such as 2 or 5%%, found %q", key, t.s)
+	if err != nil || n < least || n > 1000000 {
+		c.fault(t.place, "%s: expected a number or a share of at least %d, such as 2 or 5%%, found %q", key, least, t.s)
 	}
 }
 
@@ -91,6 +91,9 @@ func (c *checker) step(k stepKeys) {
 		Name: k.Name.s, Role: k.Role.s, After: k.After.texts(), Workflow: k.Workflow.s, AtOnce: k.AtOnce.s, Lead: k.Lead.s, Command: k.Command.texts(),
 		Limit: c.duration("limit", k.Limit, 0), Timeout: c.duration("timeout", k.Timeout, 0), Takes: c.duration("takes", k.Takes, 0),
 		MaxFailures: c.number("max_failures", k.MaxFailures, 0), Fails: c.names("fails", k.Fails, nil),
+	}
+	if s.Role == steps.Any {
+		s.Role, k.Role = "", text{}
 	}
 	if k.File.given() {
 		c.stepFile(k, &s)
@@ -105,6 +108,9 @@ func (c *checker) step(k stepKeys) {
 		c.fault(at, "name: expected another than that of a step before, found %q", s.Name)
 	}
 	if s.Workflow != "" {
+		if k.Workflow.given() {
+			at = k.Workflow.place
+		}
 		c.workflow("workflow", text{s.Workflow, at})
 		if k.Takes.given() || k.Fails.given() || k.Command.given() || s.byHand() {
 			c.fault(at, "workflow: expected no takes, fails, command, at_once or lead with it")
@@ -136,7 +142,7 @@ func (c *checker) inline(k stepKeys, s Step) {
 		c.role("lead", k.Lead)
 	}
 	if k.AtOnce.given() {
-		c.share("at_once", k.AtOnce)
+		c.share("at_once", k.AtOnce, 1)
 	}
 	switch {
 	case k.AtOnce.given() && k.Lead.given():

@@ -34,7 +34,8 @@ func (h *host) at(file string) string { return filepath.Join(h.home, file) }
 func (h *host) socket() string        { return h.at("sock") }
 
 func (h *host) env() []string {
-	return append(lab.CleanEnv(), "MUSTER_CONFIG="+h.at("muster.yaml"), "MUSTER_SOCKET="+h.socket())
+	path := filepath.Dir(h.cfg.Muster) + string(os.PathListSeparator) + os.Getenv("PATH") // commands of steps may call muster
+	return append(lab.CleanEnv(), "MUSTER_CONFIG="+h.at("muster.yaml"), "MUSTER_SOCKET="+h.socket(), "PATH="+path)
 }
 
 // writeTokens has the host's tokens made, and writes them.
@@ -146,7 +147,10 @@ func (h *host) awaitSocket(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, err := os.Stat(h.socket()); err == nil && h.runs() {
+		if !h.runs() {
+			return errors.New("its agent does not run; restart it before")
+		}
+		if _, err := os.Stat(h.socket()); err == nil {
 			return nil
 		}
 		select {
@@ -200,8 +204,16 @@ func (h *host) run(ctx context.Context, s Step) error {
 	if s.AtOnce != "" {
 		words = []string{"step", s.Name, "--at-once", s.AtOnce, "--max-failures", strconv.Itoa(s.MaxFailures)}
 	}
-	_, err := h.procs.Start(h.home, "step-"+s.Name, h.env(), h.cfg.Muster, append(append(words, "--"), h.body(s)...)...)
-	return err
+	proc, err := h.procs.Start(h.home, "step-"+s.Name, h.env(), h.cfg.Muster, append(append(words, "--"), h.body(s)...)...)
+	if err != nil {
+		return err
+	}
+	h.watchers.Go(func() {
+		if <-proc.Ended(); !h.closing.Load() {
+			h.world.told("%s: muster %s %s", h.name, words[0], proc.Outcome())
+		}
+	})
+	return nil
 }
 
 // cut kills all processes whose configuration lies below a directory. They are

@@ -156,7 +156,11 @@ func (e *Expectation) numbers() []string {
 }
 
 func listed(b *strings.Builder, what string, names []string) {
-	if names != nil {
+	switch {
+	case names == nil:
+	case len(names) == 0:
+		b.WriteString(what + "nobody")
+	default:
 		b.WriteString(what + strings.Join(names, " and "))
 	}
 }

@@ -54,7 +54,8 @@ func (l *line) keep(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down || l.closed {
-		reset(c)
+		abrupt(c)
+		c.Close()
 		return false
 	}
 	l.conns[c] = true
@@ -144,7 +145,10 @@ func (l *line) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		reset(c)
+		abrupt(c) // all, before the end of one ends another
+	}
+	for c := range l.conns {
+		c.Close()
 	}
 }
 
@@ -169,10 +173,9 @@ func (l *line) close() {
 	l.relays.Wait()
 }
 
-// reset ends a connection as a host does that knows nothing of it.
-func reset(c net.Conn) {
+// abrupt makes the end of a connection a reset: in good order it would be no fault.
+func abrupt(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // else it is closed in good order, which is no fault
+		_ = tcp.SetLinger(0) // it may have ended already
 	}
-	c.Close()
 }

@@ -76,6 +76,11 @@ func (c *checker) fault(at place, format string, args ...any) {
 // name is what members, roles, steps and labels may be called.
 var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
+// objectName is what DRP lets machines and workflows be called.
+var objectName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{1,62}$`)
+
+const objectForm = "2 to 63 letters, digits, dots, dashes and underscores, of which the first is a letter"
+
 // reserved are words that stand for members.
 var reserved = []string{"all"}
 
@@ -132,8 +137,8 @@ func (c *checker) members(l list) {
 		c.fault(l.place, "members: expected a number, or a list of 1 to %d names, found %d names", mostMembers, len(l.items))
 	}
 	for _, m := range l.items {
-		if !name.MatchString(m.s) || slices.Contains(reserved, m.s) {
-			c.fault(m.place, "members: expected %s, and not `all`, found %q", nameForm, m.s)
+		if !objectName.MatchString(m.s) || slices.Contains(reserved, m.s) {
+			c.fault(m.place, "members: expected %s, and not `all`, found %q", objectForm, m.s)
 		} else if slices.Contains(c.s.Members, m.s) {
 			c.fault(m.place, "members: expected each name once, found %q twice", m.s)
 		}
@@ -143,8 +148,8 @@ func (c *checker) members(l list) {
 
 func (c *checker) workflows(l list) {
 	for _, w := range l.items {
-		if !name.MatchString(w.s) || slices.Contains(c.s.Workflows, w.s) {
-			c.fault(w.place, "workflows: expected names of %s, each once, found %q", nameForm, w.s)
+		if !objectName.MatchString(w.s) || slices.Contains(c.s.Workflows, w.s) {
+			c.fault(w.place, "workflows: expected names of %s, each once, found %q", objectForm, w.s)
 		}
 		c.s.Workflows = append(c.s.Workflows, w.s)
 	}

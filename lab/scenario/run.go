@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,28 +37,33 @@ const (
 	SaySeen   = ""       // what happens to the cluster
 	SayPassed = "ok"
 	SayFailed = "FAILED"
+	SayLog    = "log" // last words of the processes of a run that failed
 )
 
 // Run runs a scenario, and takes everything down again. The report says what held and
-// what did not. The error is ErrInvalid for what cannot be run here, before anything
-// is started, or the end of ctx, or a fault while things were set up; what goes wrong
-// later is in the report.
+// what did not, and what went wrong: that everything could be set up, the end of ctx,
+// an agent that ended unasked. The error is ErrInvalid, before anything is started, for
+// what cannot be run here; or says what could not be taken down again.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := cfg.refuse(); err != nil {
 		return Report{}, err
 	}
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
-	r := &runner{cfg: cfg, s: cfg.Scenario}
+	r := &runner{cfg: cfg, s: cfg.Scenario, report: Report{Done: []Done{}}}
 	r.stage = &stage{
 		cfg: cfg, s: cfg.Scenario, world: newWorld(r.seen), procs: lab.NewProcesses(time.Second),
 		hosts: map[string]*host{}, labels: map[string][]string{}, lost: lost,
 	}
 	err := r.stage.open(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = r.run(ctx)
+	case errors.Is(err, ErrInvalid):
+		return Report{}, errors.Join(err, r.stage.close())
 	}
-	return r.report, errors.Join(err, r.stage.close())
+	r.finish(err)
+	return r.report, r.stage.close()
 }
 
 // refuse says what cannot be done at the endpoint.
@@ -96,10 +102,8 @@ func (r *runner) say(kind, format string, args ...any) {
 
 func (r *runner) seen(format string, args ...any) { r.say(SaySeen, format, args...) }
 
+// run starts the members and follows the timeline. The error is what ended it early.
 func (r *runner) run(ctx context.Context) error {
-	w := r.stage.world
-	w.start = time.Now()
-	defer r.finish()
 	r.say(SayDone, "start %d members", len(r.s.Members))
 	// What is to hold from the first entry on holds from before the first start.
 	entries := r.s.Timeline
@@ -114,9 +118,7 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	for _, e := range entries {
 		if err := r.entry(ctx, e); err != nil {
-			r.report.Error = fmt.Sprintf("%s:%d: %v", r.s.File, e.Line, err)
-			r.say(SayFailed, "%s", r.report.Error)
-			return nil
+			return fmt.Errorf("%s:%d: %w", r.s.File, e.Line, err)
 		}
 	}
 	return nil
@@ -186,12 +188,17 @@ func (r *runner) decided(j *judge) {
 	}
 }
 
-// finish ends what is to hold until the end, and completes the report.
-func (r *runner) finish() {
+// finish ends what is to hold until the end, and completes the report. early, if there
+// is one, is what ended the run.
+func (r *runner) finish(early error) {
 	w := r.stage.world
 	r.report.Scenario, r.report.File, r.report.Endpoint = r.s.Name, r.s.File, "embedded"
 	if r.cfg.Operator != nil {
-		r.report.Endpoint = r.stage.site.url()
+		r.report.Endpoint = r.cfg.Operator.URL()
+	}
+	if early != nil {
+		r.report.Error = early.Error()
+		r.say(SayFailed, "%v", early)
 	}
 	r.report.Seconds = w.since().Seconds()
 	r.report.Held = r.report.Error == ""
@@ -220,5 +227,10 @@ func (r *runner) finish() {
 		}
 		r.report.Expectations = append(r.report.Expectations, finding)
 		r.report.Held = r.report.Held && finding.Result == Passed
+	}
+	if !r.report.Held && !r.cfg.Invert {
+		for line := range strings.Lines(r.stage.procs.Tails()) {
+			r.say(SayLog, "%s", strings.TrimSuffix(line, "\n"))
+		}
 	}
 }

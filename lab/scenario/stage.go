@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"muster/lab"
 )
@@ -32,9 +34,10 @@ type stage struct {
 	hosts    map[string]*host // by member
 	lost     func(error)      // ends the run
 	labels   map[string][]string
-	watchers sync.WaitGroup // of agents
-	planted  bool           // the profile is there
-	made     []string       // workflows
+	watchers sync.WaitGroup // of processes
+	closing  atomic.Bool
+	planted  bool     // the profile is there
+	made     []string // workflows
 }
 
 // open sets everything up, and starts nothing yet. Close the stage in any case.
@@ -65,9 +68,7 @@ func (st *stage) open(ctx context.Context) (err error) {
 	if err := st.muster(ctx, st.seedWords()...); err != nil {
 		return err
 	}
-	if err := st.startWorkflow(ctx, st.s.Round.Workflow); err != nil {
-		return err
-	}
+	st.world.start = time.Now()
 	if st.witness, err = openWitness(filepath.Join(st.dir, "witness"), st.world, func() { st.site.drain(ctx) }); err != nil {
 		return err
 	}
@@ -75,6 +76,9 @@ func (st *stage) open(ctx context.Context) (err error) {
 		if err := st.equip(ctx, h); err != nil {
 			return fmt.Errorf("%s: %w", h.name, err)
 		}
+	}
+	if err := st.startWorkflow(ctx, st.s.Round.Workflow); err != nil { // making tokens may take a workflow of its own
+		return err
 	}
 	return st.site.watch(ctx, st.world.takeProfile)
 }
@@ -204,7 +208,7 @@ func (st *stage) equip(ctx context.Context, h *host) error {
 		}
 		raw, err := h.stepFile(s)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(h.at("steps.d"), fmt.Sprintf("%02d-%s.yaml", i, s.Name)), raw, 0o600)
+			err = os.WriteFile(filepath.Join(h.at("steps.d"), fmt.Sprintf("%03d-%s.yaml", i, s.Name)), raw, 0o600)
 		}
 		if err != nil {
 			return err
@@ -215,6 +219,7 @@ func (st *stage) equip(ctx context.Context, h *host) error {
 
 // close ends all processes and takes everything down again.
 func (st *stage) close() error {
+	st.closing.Store(true)
 	for _, h := range st.hosts {
 		h.kill()
 	}

@@ -13,7 +13,7 @@ import (
 // world is what has been seen so far, and who judges it. Whatever changes it has every
 // open expectation looked at before anything else changes.
 type world struct {
-	start time.Time
+	start time.Time                        // of the timeline; set before anybody else looks
 	told  func(format string, args ...any) // of what happens to the cluster
 
 	mu     sync.Mutex
@@ -23,7 +23,7 @@ type world struct {
 }
 
 func newWorld(told func(string, ...any)) *world {
-	return &world{start: time.Now(), told: told}
+	return &world{told: told, start: time.Now()}
 }
 
 // since is the time after the start of the timeline.
