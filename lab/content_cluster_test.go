@@ -133,7 +133,7 @@ if (cluster_wait_for_workflow_complete); then exit 1; fi
 	hosts[1].reports(nodes[1])
 	hosts[1].did()
 	st.succeeds(nodes[1], "muster-remove")
-	if did := hosts[1].did(); !strings.HasPrefix(did, "systemctl stop muster\napt-get ") || !strings.HasSuffix(did, " purge muster\n") {
+	if did := hosts[1].did(); !strings.HasPrefix(did, "systemctl stop muster muster-root.socket\napt-get ") || !strings.HasSuffix(did, " purge muster\n") {
 		t.Errorf("it did %q", did)
 	}
 	st.succeeds(nodes[1], "muster-remove")

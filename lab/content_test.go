@@ -181,7 +181,7 @@ func TestWithoutAPackageManagerTheProgramInstallsItself(t *testing.T) {
 	h.checkTokens(m)
 	h.checkAgain(m)
 	st.succeeds(m, "muster-remove")
-	if did := h.did(); !strings.HasPrefix(did, "systemctl stop muster\nforget --force "+m.Key()) || !strings.Contains(did, "\nuninstall --purge ;") {
+	if did := h.did(); !strings.HasPrefix(did, "systemctl stop muster muster-root.socket\nforget --force "+m.Key()) || !strings.Contains(did, "\nuninstall --purge ;") {
 		t.Errorf("it did %q", did)
 	}
 }
@@ -226,6 +226,15 @@ func (h *host) checkAgain(m *models.Machine) {
 	h.succeeds(m, "muster-bootstrap")
 	if did := h.did(); did != "systemctl start muster\n" || h.file("etc/muster/muster.yaml") != text {
 		h.t.Errorf("again, it did %q, and wrote:\n%s", did, h.file("etc/muster/muster.yaml"))
+	}
+	h.write(filepath.Join(h.root, "run/muster-install.changed"), "") // as a run left it that was cut off before the restart
+	h.succeeds(m, "muster-bootstrap")
+	if did := h.did(); did != "systemctl restart muster\n" {
+		h.t.Errorf("after a run that was cut off, it did %q", did)
+	}
+	h.succeeds(m, "muster-bootstrap")
+	if did := h.did(); did != "systemctl start muster\n" {
+		h.t.Errorf("after the restart it did %q", did)
 	}
 	if h.file("var/lib/muster/credentials/profile.token") == token {
 		h.t.Error("again, it wrote no new token")
@@ -301,5 +310,15 @@ func (h *host) checkRemoval(m *models.Machine, may bool) {
 	}
 	if !may {
 		h.awaitLog(m, "muster-remove", "muster forget ended with exit code")
+		return
+	}
+	// Another removal was cut off in the middle.
+	if err := os.MkdirAll(filepath.Join(h.root, "var/lib/muster/credentials"), 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+	h.write(filepath.Join(h.root, "var/lib/muster/credentials/profile.token"), "secret")
+	h.succeeds(m, "muster-remove")
+	if h.file("var/lib/muster/credentials/profile.token") != "" {
+		h.t.Error("the token of a removal that was cut off is left")
 	}
 }

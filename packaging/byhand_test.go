@@ -28,7 +28,7 @@ printf '#!/bin/sh\necho "$@" >/root/backup\n' >/usr/local/bin/backup; chmod 755 
 	manager(st.block("README.md", readme, 1))
 
 	task := st.block("README.md", readme, 2, "(the certificate of the endpoint, or of who vouches for it)\n", ca)
-	const start = "chown -R muster: /var/lib/muster && systemctl start muster"
+	const start = "systemctl start muster"
 	if !strings.Contains(st.read("../README.md"), "`"+start+"`") {
 		t.Errorf("README.md does not say %q any more", start)
 	}
@@ -125,7 +125,18 @@ func TestBadInstallsOnARealHost(t *testing.T) {
 	}
 	h.sh(env + install + "/root/token")
 	h.well()
-	h.sh("/root/program uninstall --purge")
+
+	// A package does not hide behind it.
+	if out, err := h.try("dpkg --force-confold --install /packages/*.deb 2>&1"); err == nil || !strings.Contains(out, "run `/usr/local/bin/muster uninstall`") {
+		t.Errorf("over muster install the package says: %v\n%s", err, out)
+	}
+	h.well()
+	h.sh("/usr/local/bin/muster uninstall; dpkg --force-confold --install /packages/*.deb")
+	h.well()
+	if got := h.sh("systemctl show muster --property FragmentPath --value"); got != "/usr/lib/systemd/system/muster.service" {
+		t.Errorf("the unit is %s", got)
+	}
+	h.sh("dpkg --purge muster")
 	h.nothing()
 
 	// With the package it is the agent that says it; systemd does not start it again and again.

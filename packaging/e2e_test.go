@@ -70,6 +70,21 @@ func TestThePackageOnARealHost(t *testing.T) {
 	h.sh("dpkg --install /packages/*.deb; systemctl start muster-root.socket; systemctl start muster")
 	h.well()
 	st.same(h, tenure)
+
+	// A root step that upgrades the host is not ended by the upgrade.
+	before = h.pid()
+	if out := h.sh("muster run --name upgrade --after leader:leader --role leader --root-step 91-upgrade.yaml; journalctl --unit 'muster-root@*'"); !strings.Contains(out, "the agent is that of before until you run: systemctl restart muster") {
+		t.Errorf("the upgrade by a root step said %s", out)
+	}
+	if now := h.pid(); now != before {
+		t.Errorf("during a root step the agent was restarted")
+	}
+	st.stepped(h, "upgrade", "done")
+	h.sh("systemctl restart muster")
+	h.well()
+	if v := st.member(h).Version; !strings.Contains(v, "newer") {
+		t.Errorf("version %s after the upgrade by a root step", v)
+	}
 	h.sh("dpkg --purge muster")
 	h.nothing()
 }
@@ -99,6 +114,13 @@ name: second
 after: [complete]
 user: root
 command: [sh, -c, 'if [ ! -e /root/again ]; then touch /root/again; trap "" TERM; (setsid sleep 1001 &); sleep 1002; fi; sleep 0']
+END
+cat >91-upgrade.yaml <<'END'
+name: upgrade
+role: leader
+after: ['param:never']
+user: root
+command: [sh, -c, 'dpkg --install /packages/newer/*.deb 2>&1']
 END
 cat >90-by-hand.yaml <<'END'
 name: by-hand
@@ -166,7 +188,8 @@ func TestTheRPMOnARealHost(t *testing.T) {
 	needHosts(t)
 	st := newSite(t, "node-01")
 	h := newHosts(t, "node-01")[0]
-	h.sh("rpm --install --nodeps /packages/*.rpm && systemctl enable muster muster-root.socket && systemctl start muster-root.socket")
+	h.sh("mkdir -p /usr/lib/systemd/system-preset; echo 'disable *' >/usr/lib/systemd/system-preset/99-default-disable.preset") // as Red Hat's have it
+	h.sh("rpm --install --nodeps /packages/*.rpm && systemctl enable --quiet --now muster-root.socket")
 	st.configure(h)
 	h.sh("systemctl start muster")
 	h.well()
@@ -174,6 +197,10 @@ func TestTheRPMOnARealHost(t *testing.T) {
 	before := h.pid()
 	h.sh("rpm --upgrade --nodeps /packages/newer/*.rpm")
 	h.restarted(before)
+	h.well()
+	st.same(h, tenure)
+	h.shutdown()
+	h.boot()
 	h.well()
 	st.same(h, tenure)
 	h.sh("rpm --erase muster")
