@@ -180,6 +180,49 @@ func TestWhatCannotBeRunIsRefusedBeforeAnythingIsStarted(t *testing.T) {
 	}
 }
 
+// The examples have the other actions.
+func TestActionsDoWhatTheySay(t *testing.T) {
+	t.Parallel()
+	code, r, p := runScenario(t, write(t, `members: 2
+roles: {leader: {ttl: 3s}}
+timeline:
+- expect: {holders: leader, count: 1, within: 60s}
+- expect: {members: joined, count: all, within: 60s}
+- stop: holder:leader
+  as: stopped
+- expect: {holders: leader, count: 1, not: stopped, within: 60s}
+- restart: stopped
+- drop: all
+- operator: [scale, leader, 2]
+- expect: {holders: leader, count: 2, within: 60s}
+- operator: [scale, leader, 1]
+- expect: {holders: leader, count: 1, within: 60s}
+- expire: holder:leader/1
+  as: expired
+- expect: {holders: leader, count: 1, not: expired, within: 60s}
+- renew: expired
+- operator: [scale, leader, 2]
+- expect: {holders: leader, who: expired, within: 60s}
+`))
+	if code != 0 || !r.Held {
+		t.Errorf("exit code %d:\n%s", code, &p.err)
+	}
+}
+
+func TestTwoCommandsAtOnceAreSeen(t *testing.T) {
+	t.Parallel()
+	code, r, p := runScenario(t, write(t, `members: 2
+steps: [{name: work, at_once: 2, command: [sleep, '600']}]
+timeline:
+- expect: {running: work, at_most: 1, for: rest}
+- run: work
+- expect: {began: work, count: all, within: 60s}
+`))
+	if code != exitFailed || r.Expectations[0].Result != scenario.Failed || r.Expectations[0].Seen != "2: node-01, node-02" || r.Expectations[1].Result != scenario.Passed {
+		t.Errorf("exit code %d, %+v:\n%s", code, r.Expectations, &p.err)
+	}
+}
+
 // What goes wrong ends the run: what was not reached is skipped, and it has failed.
 func TestARunThatCannotGoOnSaysWhyAndHasFailed(t *testing.T) {
 	t.Parallel()

@@ -141,7 +141,7 @@ func (st *stage) resolve(words []string) []string {
 	members := []string{}
 	for _, word := range words {
 		switch labeled, ok := st.labels[word]; {
-		case word == "all":
+		case word == allMembers:
 			members = append(members, st.s.Members...)
 		case ok:
 			members = append(members, labeled...)

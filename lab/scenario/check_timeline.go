@@ -13,7 +13,7 @@ import (
 func (c *checker) names(key string, l list, words func(text) bool) []string {
 	for _, t := range l.items {
 		switch {
-		case t.s == "all", slices.Contains(c.s.Members, t.s), c.labels[t.s], words != nil && words(t):
+		case t.s == allMembers, slices.Contains(c.s.Members, t.s), c.labels[t.s], words != nil && words(t):
 		default:
 			hint := ""
 			if words != nil {
@@ -120,7 +120,7 @@ func (c *checker) action(verb string, whom list, k entryKeys) *Action {
 		if a.Step = s.Name; s.Name != "" && !s.byHand() {
 			c.fault(k.Run.place, "run: expected a step with at_once or lead, found %q, which the agents run themselves", s.Name)
 		}
-		if a.Members = []string{"all"}; k.On.given() {
+		if a.Members = []string{allMembers}; k.On.given() {
 			a.Members = c.names("on", k.On, c.found)
 		}
 		onMembers = true
@@ -130,17 +130,21 @@ func (c *checker) action(verb string, whom list, k entryKeys) *Action {
 	if (verb == verbComplete || verb == verbFail) && len(c.s.Workflows) == 0 {
 		c.fault(k.place, "%s: expected a workflow that can: name one in `workflows` and in `round`", verb)
 	}
-	if k.As.given() {
-		switch {
-		case !onMembers:
-			c.fault(k.As.place, "as: expected only beside an action on members")
-		case !name.MatchString(k.As.s), slices.Contains(reserved, k.As.s), slices.Contains(c.s.Members, k.As.s):
-			c.fault(k.As.place, "as: expected a name of %s that is no member's, found %q", nameForm, k.As.s)
-		}
-		a.As = k.As.s
-		c.labels[a.As] = true
+	if a.As = k.As.s; k.As.given() {
+		c.label(k.As, onMembers)
 	}
 	return a
+}
+
+// label checks what the members of an action are called from then on.
+func (c *checker) label(t text, onMembers bool) {
+	switch {
+	case !onMembers:
+		c.fault(t.place, "as: expected only beside an action on members")
+	case !name.MatchString(t.s), t.s == allMembers, slices.Contains(c.s.Members, t.s):
+		c.fault(t.place, "as: expected a name of %s that is no member's, found %q", nameForm, t.s)
+	}
+	c.labels[t.s] = true
 }
 
 // defaultWithin is how long something may take to come true.
@@ -243,7 +247,7 @@ func (c *checker) oneOf(key string, t text, words ...string) {
 
 // count reads how many members are expected; -1 if it is not given.
 func (c *checker) count(key string, t text) int {
-	if t.s == "all" {
+	if t.s == allMembers {
 		return len(c.s.Members)
 	}
 	n := c.number(key, t, -1)

@@ -12,6 +12,7 @@ type judge struct {
 	*Expectation              // with members in the place of labels
 	written      *Expectation // as it is in the file
 	inverted     bool
+	told         bool // to who follows the run
 	decided      chan struct{}
 
 	// Guarded by the world until decided is closed.

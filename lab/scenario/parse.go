@@ -81,8 +81,8 @@ var objectName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{1,62}$`)
 
 const objectForm = "2 to 63 letters, digits, dots, dashes and underscores, of which the first is a letter"
 
-// reserved are words that stand for members.
-var reserved = []string{"all"}
+// allMembers is the word that stands for them.
+const allMembers = "all"
 
 const nameForm = "up to 63 letters, digits, dots, dashes and underscores"
 
@@ -137,7 +137,7 @@ func (c *checker) members(l list) {
 		c.fault(l.place, "members: expected a number, or a list of 1 to %d names, found %d names", mostMembers, len(l.items))
 	}
 	for _, m := range l.items {
-		if !objectName.MatchString(m.s) || slices.Contains(reserved, m.s) {
+		if !objectName.MatchString(m.s) || m.s == allMembers {
 			c.fault(m.place, "members: expected %s, and not `all`, found %q", objectForm, m.s)
 		} else if slices.Contains(c.s.Members, m.s) {
 			c.fault(m.place, "members: expected each name once, found %q twice", m.s)

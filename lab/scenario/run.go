@@ -120,6 +120,7 @@ func (r *runner) run(ctx context.Context) error {
 		if err := r.entry(ctx, e); err != nil {
 			return fmt.Errorf("%s:%d: %w", r.s.File, e.Line, err)
 		}
+		r.tellRest()
 	}
 	return nil
 }
@@ -177,8 +178,25 @@ func (r *runner) expect(ctx context.Context, e *Expectation) {
 	r.decided(j)
 }
 
-// decided tells what came of an expectation.
+// tellRest tells which of the expectations that are to hold until the end are decided.
+func (r *runner) tellRest() {
+	for _, j := range r.judges {
+		select {
+		case <-j.decided:
+			if j.Rest {
+				r.decided(j)
+			}
+		default:
+		}
+	}
+}
+
+// decided tells, once, what came of an expectation.
 func (r *runner) decided(j *judge) {
+	if j.told {
+		return
+	}
+	j.told = j.result.Result != Skipped
 	j.result.Seen += r.stage.labeled(slices.Concat(j.Who, j.Not)...)
 	switch j.result.Result {
 	case Passed:
@@ -201,21 +219,29 @@ func (r *runner) finish(early error) {
 		r.say(SayFailed, "%v", early)
 	}
 	r.report.Seconds = w.since().Seconds()
-	r.report.Held = r.report.Error == ""
 	w.do(func(*state) {
 		for _, j := range r.judges {
-			if j.Rest && r.report.Error == "" {
+			if j.Rest && early == nil {
 				j.late(w.since())
 			}
 		}
 		w.judges = nil
 	})
+	r.tellRest()
+	r.report.Held = early == nil
+	r.findings()
+	if !r.report.Held && !r.cfg.Invert {
+		for line := range strings.Lines(r.stage.procs.Tails()) {
+			r.say(SayLog, "%s", strings.TrimSuffix(line, "\n"))
+		}
+	}
+}
+
+// findings puts what came of each expectation into the report.
+func (r *runner) findings() {
 	judged := map[*Expectation]*judge{}
 	for _, j := range r.judges {
 		judged[j.written] = j
-		if j.Rest {
-			r.decided(j)
-		}
 	}
 	for _, e := range r.s.Timeline {
 		if e.Expect == nil {
@@ -227,10 +253,5 @@ func (r *runner) finish(early error) {
 		}
 		r.report.Expectations = append(r.report.Expectations, finding)
 		r.report.Held = r.report.Held && finding.Result == Passed
-	}
-	if !r.report.Held && !r.cfg.Invert {
-		for line := range strings.Lines(r.stage.procs.Tails()) {
-			r.say(SayLog, "%s", strings.TrimSuffix(line, "\n"))
-		}
 	}
 }

@@ -45,10 +45,8 @@ func (st *stage) open(ctx context.Context) (err error) {
 	if st.dir, err = os.MkdirTemp("", "muster-run-"); err != nil {
 		return err
 	}
-	for _, m := range st.s.Members {
-		if socket := filepath.Join(st.dir, m, "sock"); len(socket) > maxSocketPath {
-			return fmt.Errorf("%w: expected a shorter path than %s, which is too long for a socket: set TMPDIR, or name the member otherwise", ErrInvalid, socket)
-		}
+	if err := st.roomForSockets(); err != nil {
+		return err
 	}
 	if err := os.WriteFile(st.operatorConfig(), []byte("log_level: warn\n"), 0o600); err != nil {
 		return err
@@ -81,6 +79,16 @@ func (st *stage) open(ctx context.Context) (err error) {
 		return err
 	}
 	return st.site.watch(ctx, st.world.takeProfile)
+}
+
+// roomForSockets refuses a directory whose path leaves none for a member's socket.
+func (st *stage) roomForSockets() error {
+	for _, m := range st.s.Members {
+		if socket := filepath.Join(st.dir, m, "sock"); len(socket) > maxSocketPath {
+			return fmt.Errorf("%w: expected a shorter path than %s, which is too long for a socket: set TMPDIR, or name the member otherwise", ErrInvalid, socket)
+		}
+	}
+	return nil
 }
 
 // machines makes the profile, the workflows and the machines.
