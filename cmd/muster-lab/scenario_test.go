@@ -42,6 +42,7 @@ func runScenario(t *testing.T, file string, args ...string) (int, scenario.Repor
 }
 
 func TestTheExampleScenariosPass(t *testing.T) {
+	t.Parallel()
 	for _, file := range examples(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
@@ -55,6 +56,7 @@ func TestTheExampleScenariosPass(t *testing.T) {
 
 // One run inverts all expectations of an example: it goes on after each.
 func TestEveryExpectationOfTheExamplesFailsWhenItIsInverted(t *testing.T) {
+	t.Parallel()
 	for _, file := range examples(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
@@ -115,6 +117,7 @@ func (s *served) names() map[string][]string {
 }
 
 func TestAScenarioRunsOnAnotherEndpointAndLeavesNothingThere(t *testing.T) {
+	t.Parallel()
 	one := write(t, "members: 1\nworkflows: install\nround: {workflow: install}\ntimeline:\n- complete: all\n- expect: {verdict: complete, within: 60s}\n")
 	for compat, file := range map[string]string{"": "../../docs/scenarios/04-rolling.yaml", "3.13": one} {
 		t.Run("compat"+compat, func(t *testing.T) {
