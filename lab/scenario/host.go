@@ -131,10 +131,12 @@ func (h *host) stop(ctx context.Context) error {
 
 // kill ends every process of the host at one moment, as the loss of power does.
 func (h *host) kill() {
-	if h.asked != nil {
-		h.asked.Store(true)
+	if h.agent == nil {
+		return
 	}
+	h.asked.Store(true)
 	cut(h.home)
+	<-h.agent.Ended() // so that nothing takes it for one that runs
 }
 
 // joinTime bounds how long an agent may take to join.
