@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -192,6 +193,26 @@ func TestAnInstallationThatFailsLeavesWhatWasThere(t *testing.T) {
 				t.Error("what ran before the upgrade that failed does not run any more")
 			}
 		})
+	}
+}
+
+// A file that was made in /tmp has its label on hosts with SELinux.
+func TestFilesAreMadeInTheirOwnDirectory(t *testing.T) {
+	h, m := newHost(t)
+	temp, long := t.TempDir(), time.Unix(1e9, 0)
+	if err := os.Chtimes(temp, long, long); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", temp)
+	if _, err := h.Install(t.Context(), content()); err != nil {
+		t.Fatal(err)
+	}
+	m.fails = "restart" // so that what was there is put back
+	if _, err := h.Install(t.Context(), install.Content{Program: []byte("newer"), Unit: "unit 2"}); !errors.Is(err, errBroken) {
+		t.Fatalf("error %v", err)
+	}
+	if info, err := os.Stat(temp); err != nil || !info.ModTime().Equal(long) {
+		t.Errorf("something was made in the directory of temporary files: %v, %v", info.ModTime(), err)
 	}
 }
 

@@ -62,7 +62,7 @@ func (w *work) file(path string, content []byte, mode fs.FileMode) {
 		if err := w.make(filepath.Dir(path)); err != nil {
 			return err
 		}
-		if err := renameio.WriteFile(full, content, mode, renameio.WithStaticPermissions(mode)); err != nil {
+		if err := replace(full, content, mode); err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		w.undos = append(w.undos, func() error {
@@ -70,12 +70,17 @@ func (w *work) file(path string, content []byte, mode fs.FileMode) {
 				return os.Remove(full)
 			}
 			owner := was.Sys().(*syscall.Stat_t)
-			return errors.Join(renameio.WriteFile(full, before, was.Mode().Perm(), renameio.WithStaticPermissions(was.Mode().Perm())),
-				os.Lchown(full, int(owner.Uid), int(owner.Gid)))
+			return errors.Join(replace(full, before, was.Mode().Perm()), os.Lchown(full, int(owner.Uid), int(owner.Gid)))
 		})
 		w.changed = append(w.changed, path)
 		return nil
 	})
+}
+
+// replace writes a file as a whole. It is made in its own directory, whose label it gets
+// on hosts with SELinux: with that of /tmp systemd may not execute the program.
+func replace(full string, content []byte, mode fs.FileMode) error {
+	return renameio.WriteFile(full, content, mode, renameio.WithTempDir(filepath.Dir(full)), renameio.WithStaticPermissions(mode))
 }
 
 // state makes the agent's own directory, of which its user is the owner. That user may
