@@ -32,6 +32,7 @@ const (
 	sysusersFile = "/etc/sysusers.d/muster.conf"
 	stateDir     = "/var/lib/muster"
 	settingsDir  = "/etc/muster"
+	underWay     = settingsDir + "/.installing" // while an installation makes changes
 )
 
 // packaged are where a package has its unit.
@@ -69,8 +70,8 @@ func (h *Host) Check() error {
 }
 
 // Install makes the host what c says and starts the agent, or restarts it if
-// something has changed. It returns what it changed. After an error everything is
-// as before.
+// something of it has changed, now or in an installation that was killed. It returns
+// what it changed. After an error everything is as before.
 func (h *Host) Install(ctx context.Context, c Content) (changed []string, err error) {
 	if err := h.Check(); err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (h *Host) Install(ctx context.Context, c Content) (changed []string, err er
 	if err != nil {
 		return nil, err
 	}
-	w := &work{host: h, service: service, uid: -1, gid: -1}
+	w := &work{host: h, service: service, uid: -1, gid: -1, resumed: exists(h.Root + underWay)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.undo())
@@ -103,11 +104,12 @@ func (h *Host) Install(ctx context.Context, c Content) (changed []string, err er
 	for _, token := range slices.Sorted(maps.Keys(c.Tokens)) {
 		w.private(filepath.Join(Credentials, token), c.Tokens[token])
 	}
-	for _, file := range slices.Sorted(maps.Keys(c.Units)) {
-		w.file(filepath.Join(unitDir, file), []byte(c.Units[file]), 0o644)
-	}
+	w.beside(c.Units)
 	w.unit(c.Unit)
-	w.start()
+	w.start(c.Units)
+	if w.err == nil {
+		_ = os.Remove(h.Root + underWay) // if that fails, the next one restarts the agent once more
+	}
 	return w.changed, w.err
 }
 
@@ -126,7 +128,7 @@ func (h *Host) Uninstall(ctx context.Context, units []string, purge bool) error 
 	if exists(h.Root + unitFile) {
 		faults = append(faults, service.Stop(), service.Uninstall())
 	}
-	gone := []string{sysusersFile, Program}
+	gone := []string{sysusersFile, Program, underWay}
 	for _, file := range units {
 		if h.Root == "" {
 			faults = append(faults, retire(ctx, file))
@@ -139,6 +141,7 @@ func (h *Host) Uninstall(ctx context.Context, units []string, purge bool) error 
 	for _, path := range gone {
 		faults = append(faults, os.RemoveAll(h.Root+path))
 	}
+	faults = append(faults, service.Reload())
 	if _, err := user.Lookup(name); purge && err == nil && h.Root == "" {
 		faults = append(faults, run(ctx, "userdel", name))
 	}

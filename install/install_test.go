@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +21,19 @@ var errBroken = errors.New("broken by the test")
 // manager is a service manager whose steps can fail.
 type manager struct {
 	root    string
-	fails   string
+	fails   string // the next step of this name fails
+	kills   string // and this one ends its goroutine
 	running bool
 	did     []string
 }
 
 func (m *manager) step(name string) error {
 	m.did = append(m.did, name)
+	if m.kills == name {
+		runtime.Goexit()
+	}
 	if m.fails == name {
+		m.fails = ""
 		return errBroken
 	}
 	return nil
@@ -69,6 +75,8 @@ func (s service) Restart() error {
 	s.running = err == nil
 	return err
 }
+
+func (s service) Reload() error { return s.step("reload") }
 
 func (s service) Running() (bool, error) { return s.running, nil }
 
@@ -135,7 +143,7 @@ func TestAHostIsGivenEverythingWithItsMode(t *testing.T) {
 	if diff := cmp.Diff(want, files(t, h.Root)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"users", "install", "start"}, m.did); diff != "" {
+	if diff := cmp.Diff([]string{"users", "reload", "install", "start"}, m.did); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
 }
@@ -159,7 +167,7 @@ func TestTheSameAgainChangesNothing(t *testing.T) {
 }
 
 func TestAnInstallationThatFailsLeavesWhatWasThere(t *testing.T) {
-	for _, fails := range []string{"users", "install", "start"} {
+	for _, fails := range []string{"users", "reload", "install", "start"} {
 		t.Run(fails, func(t *testing.T) {
 			h, m := newHost(t)
 			m.fails = fails
@@ -173,7 +181,6 @@ func TestAnInstallationThatFailsLeavesWhatWasThere(t *testing.T) {
 			if len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
-			m.fails = ""
 			if _, err := h.Install(t.Context(), content()); err != nil {
 				t.Fatalf("once it is mended: %v", err)
 			}
@@ -181,11 +188,10 @@ func TestAnInstallationThatFailsLeavesWhatWasThere(t *testing.T) {
 			if !m.running {
 				t.Error("it does not run")
 			}
-			m.fails = map[string]string{"users": "users", "install": "install", "start": "restart"}[fails]
-			if _, err := h.Install(t.Context(), install.Content{Program: []byte("newer"), Settings: []byte("profile: other\n"), Unit: "unit 2", Sysusers: "u muster"}); !errors.Is(err, errBroken) {
+			m.fails = map[string]string{"users": "users", "reload": "reload", "install": "install", "start": "restart"}[fails]
+			if _, err := h.Install(t.Context(), install.Content{Program: []byte("newer"), Settings: []byte("profile: other\n"), Unit: "unit 2", Units: map[string]string{"muster-root@.service": "root unit 2"}, Sysusers: "u muster"}); !errors.Is(err, errBroken) {
 				t.Fatalf("error %v", err)
 			}
-			m.fails = ""
 			if diff := cmp.Diff(before, files(t, h.Root)); diff != "" {
 				t.Errorf("after an upgrade that failed (-want +got):\n%s", diff)
 			}
@@ -193,6 +199,64 @@ func TestAnInstallationThatFailsLeavesWhatWasThere(t *testing.T) {
 				t.Error("what ran before the upgrade that failed does not run any more")
 			}
 		})
+	}
+}
+
+func TestTheNextInstallationGoesOnFromWhereOneWasKilled(t *testing.T) {
+	for _, killed := range []string{"users", "reload", "install", "restart"} {
+		t.Run(killed, func(t *testing.T) {
+			h, m := newHost(t)
+			if _, err := h.Install(t.Context(), content()); err != nil {
+				t.Fatal(err)
+			}
+			newer := content()
+			newer.Program, newer.Unit, newer.Units = []byte("newer"), "unit 2", map[string]string{"muster-root@.service": "root unit 2"}
+			m.kills = killed
+			kill(func() { h.Install(t.Context(), newer) })
+			m.kills, m.did = "", nil
+			m.fails = "restart" // what is undone is a mixture still
+			if _, err := h.Install(t.Context(), newer); !errors.Is(err, errBroken) {
+				t.Fatalf("error %v", err)
+			}
+			m.did = nil
+			if _, err := h.Install(t.Context(), newer); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(m.did, " "); !strings.HasSuffix(got, "reload uninstall install restart") {
+				t.Errorf("it did %s", got)
+			}
+			m.did = nil
+			if changed, err := h.Install(t.Context(), newer); err != nil || len(changed) > 0 || len(m.did) != 1 {
+				t.Errorf("after that: changed %v, did %v, error %v", changed, m.did, err)
+			}
+		})
+	}
+}
+
+// kill runs f up to where the manager ends its goroutine. Deferred functions still run, and
+// find no error.
+func kill(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+func TestUnitsBesideTheAgentsAreReadAgainWithoutARestart(t *testing.T) {
+	h, m := newHost(t)
+	if _, err := h.Install(t.Context(), content()); err != nil {
+		t.Fatal(err)
+	}
+	m.did = nil
+	other := content()
+	other.Units = map[string]string{"muster-root@.service": "root unit 2"}
+	if _, err := h.Install(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"users", "reload"}, m.did); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
 	}
 }
 

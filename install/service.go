@@ -16,6 +16,7 @@ type Service interface {
 	Start() error
 	Stop() error
 	Restart() error
+	Reload() error // has the manager read its units again, whatever the agent does
 	Running() (bool, error)
 }
 
@@ -47,6 +48,9 @@ func (s systemd) Start() error { return s.begin("start") }
 
 // Restart implements Service, as Start does.
 func (s systemd) Restart() error { return s.begin("restart") }
+
+// Reload implements Service.
+func (s systemd) Reload() error { return run(context.Background(), "systemctl", "daemon-reload") }
 
 // endsSoon is within what time an agent ends that cannot run.
 const endsSoon = 3 * time.Second

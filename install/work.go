@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,8 +21,10 @@ type work struct {
 	service  Service
 	uid, gid int      // of the agent's user
 	own      *os.Root // the agent's directory
+	resumed  bool     // a former one was interrupted
 	changed  []string
 	undos    []func() error
+	left     []error      // of what could not be undone
 	again    func() error // starts the agent of before, once it is there again
 	err      error
 }
@@ -34,14 +37,44 @@ func (w *work) do(step func() error) {
 
 // undo takes back what was done, the last first.
 func (w *work) undo() error {
-	var faults []error
 	for _, undo := range slices.Backward(w.undos) {
-		faults = append(faults, undo())
+		if err := undo(); err != nil {
+			w.left = append(w.left, err)
+		}
 	}
 	if w.again != nil {
-		faults = append(faults, w.again())
+		w.left = append(w.left, w.again())
 	}
-	return errors.Join(faults...)
+	return errors.Join(w.left...)
+}
+
+// changing notes that path is about to be changed. Before the first one it leaves the
+// mark by which the next installation knows of this one, if that is killed.
+func (w *work) changing(path string) error {
+	if len(w.changed) == 0 {
+		if err := w.mark(); err != nil {
+			return err
+		}
+	}
+	w.changed = append(w.changed, path)
+	return nil
+}
+
+func (w *work) mark() error {
+	if err := w.make(filepath.Dir(underWay)); err != nil {
+		return err
+	}
+	full := w.host.Root + underWay
+	if err := replace(full, []byte("An installation is under way, or was interrupted: `muster install` goes on from there.\n"), 0o644); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	w.undos = append(w.undos, func() error {
+		if w.resumed || len(w.left) > 0 { // what is there is still a mixture
+			return nil
+		}
+		return os.Remove(full)
+	})
+	return nil
 }
 
 // file puts content at path, which everybody may read.
@@ -59,6 +92,9 @@ func (w *work) file(path string, content []byte, mode fs.FileMode) {
 		if err == nil && bytes.Equal(before, content) && was.Mode().Perm() == mode {
 			return nil
 		}
+		if err := w.changing(path); err != nil {
+			return err
+		}
 		if err := w.make(filepath.Dir(path)); err != nil {
 			return err
 		}
@@ -72,7 +108,6 @@ func (w *work) file(path string, content []byte, mode fs.FileMode) {
 			owner := was.Sys().(*syscall.Stat_t)
 			return errors.Join(replace(full, before, was.Mode().Perm()), os.Lchown(full, int(owner.Uid), int(owner.Gid)))
 		})
-		w.changed = append(w.changed, path)
 		return nil
 	})
 }
@@ -149,11 +184,13 @@ func (w *work) private(path string, content []byte) {
 			}
 			undo = func() error { return w.give(name, before, mode, int(owner.Uid), int(owner.Gid)) }
 		}
+		if err := w.changing(path); err != nil {
+			return err
+		}
 		if err := w.give(name, content, 0o600, w.uid, w.gid); err != nil {
 			return err
 		}
 		w.undos = append(w.undos, undo)
-		w.changed = append(w.changed, path)
 		return nil
 	})
 }
@@ -191,14 +228,39 @@ func (w *work) make(path string) error {
 	return os.Chmod(full, 0o755) // whatever the umask is
 }
 
-// unit registers the service, again if its text is another one.
+// beside writes units that nobody starts here.
+func (w *work) beside(units map[string]string) {
+	before := len(w.changed)
+	w.do(func() error {
+		w.undos = append(w.undos, func() error { return w.reload(before) }) // once those of before are back
+		return nil
+	})
+	for _, file := range slices.Sorted(maps.Keys(units)) {
+		w.file(filepath.Join(unitDir, file), []byte(units[file]), 0o644)
+	}
+	w.do(func() error { return w.reload(before) })
+}
+
+// reload has the service manager read its units again, if more than the first so many
+// changes have been made, or an interrupted installation may not have come to that.
+func (w *work) reload(before int) error {
+	if len(w.changed) == before && !w.resumed {
+		return nil
+	}
+	return w.service.Reload()
+}
+
+// unit registers the service, again if its text is another one, or if an interrupted
+// installation may not have come to the end of that.
 func (w *work) unit(text string) {
 	w.do(func() error {
 		before, err := os.ReadFile(w.host.Root + unitFile)
-		if err == nil && string(before) == text {
+		if err == nil && string(before) == text && !w.resumed {
 			return nil
 		}
-		w.changed = append(w.changed, unitFile)
+		if err := w.changing(unitFile); err != nil {
+			return err
+		}
 		if err == nil {
 			if err := w.service.Uninstall(); err != nil {
 				return fmt.Errorf("unregister the service of before: %w", err)
@@ -226,17 +288,21 @@ func (w *work) register(text string) error {
 	return nil
 }
 
-// start has the agent run as it was installed.
-func (w *work) start() {
+// start has the agent run as it was installed; units beside its own are nothing to it.
+func (w *work) start(beside map[string]string) {
 	w.do(func() error {
+		stale := w.resumed || slices.ContainsFunc(w.changed, func(path string) bool {
+			_, other := beside[filepath.Base(path)]
+			return !other
+		})
 		running, err := w.service.Running()
-		if err == nil && running && len(w.changed) == 0 {
+		switch {
+		case err == nil && running && !stale:
 			return nil
-		}
-		if running {
+		case running:
 			w.again = w.service.Start
 			err = w.service.Restart()
-		} else { // also one that has failed
+		default: // also one that has failed
 			err = w.service.Start()
 		}
 		if err != nil {
