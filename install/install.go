@@ -115,10 +115,12 @@ func (h *Host) Install(ctx context.Context, c Content) (changed []string, err er
 
 // Uninstall stops the agent and takes away what Install put there, units of these
 // names among it, but for the configuration, the tokens and the state, which purge
-// takes away too, with the user.
+// takes away too, with the user. If a package was installed over that, they are the
+// package's, and stay. ErrInvalid: there is nothing but the package.
 func (h *Host) Uninstall(ctx context.Context, units []string, purge bool) error {
-	if err := h.Check(); err != nil {
-		return err
+	packaged := h.Check()
+	if packaged != nil && !h.installed() {
+		return packaged
 	}
 	service, err := h.Service("")
 	if err != nil {
@@ -135,6 +137,7 @@ func (h *Host) Uninstall(ctx context.Context, units []string, purge bool) error 
 		}
 		gone = append(gone, filepath.Join(unitDir, file))
 	}
+	purge = purge && packaged == nil
 	if purge {
 		gone = append(gone, settingsDir, stateDir)
 	}
@@ -146,6 +149,13 @@ func (h *Host) Uninstall(ctx context.Context, units []string, purge bool) error 
 		faults = append(faults, run(ctx, "userdel", name))
 	}
 	return errors.Join(faults...)
+}
+
+// installed reports whether the agent's unit is Install's: one of a package that somebody
+// edited runs another program.
+func (h *Host) installed() bool {
+	unit, err := os.ReadFile(h.Root + unitFile)
+	return err == nil && strings.Contains(string(unit), "ExecStart="+Program+" ")
 }
 
 // retire stops a unit and all instances of it, and has the host's start forget it.

@@ -92,7 +92,7 @@ func newHost(t *testing.T) (*install.Host, *manager) {
 
 func content() install.Content {
 	return install.Content{
-		Program: []byte("program"), Settings: []byte("profile: k3s\n"), CA: []byte("certificate"), Unit: "unit 1", Sysusers: "u muster",
+		Program: []byte("program"), Settings: []byte("profile: k3s\n"), CA: []byte("certificate"), Unit: "ExecStart=/usr/local/bin/muster agent", Sysusers: "u muster",
 		Units:  map[string]string{"muster-root@.service": "root unit"},
 		Tokens: map[string][]byte{"profile.token": []byte("one"), "machine.token": []byte("two")},
 	}
@@ -135,7 +135,7 @@ func TestAHostIsGivenEverythingWithItsMode(t *testing.T) {
 	want := map[string]string{
 		"/etc": "drwxr-xr-x", "/etc/muster": "drwxr-xr-x", "/etc/sysusers.d": "drwxr-xr-x", "/etc/systemd": "drwxr-xr-x", "/etc/systemd/system": "drwxr-xr-x",
 		"/etc/muster/muster.yaml": "-rw-r--r-- profile: k3s\n", "/etc/muster/ca.pem": "-rw-r--r-- certificate", "/etc/sysusers.d/muster.conf": "-rw-r--r-- u muster",
-		"/etc/systemd/system/muster.service": "-rw-r--r-- unit 1", "/etc/systemd/system/muster-root@.service": "-rw-r--r-- root unit",
+		"/etc/systemd/system/muster.service": "-rw-r--r-- ExecStart=/usr/local/bin/muster agent", "/etc/systemd/system/muster-root@.service": "-rw-r--r-- root unit",
 		"/usr": "drwxr-xr-x", "/usr/local": "drwxr-xr-x", "/usr/local/bin": "drwxr-xr-x", "/usr/local/bin/muster": "-rwxr-xr-x program",
 		"/var": "drwxr-xr-x", "/var/lib": "drwxr-xr-x", "/var/lib/muster": "drwx------", "/var/lib/muster/credentials": "drwx------",
 		"/var/lib/muster/credentials/profile.token": "-rw------- one", "/var/lib/muster/credentials/machine.token": "-rw------- two",
@@ -280,8 +280,9 @@ func TestFilesAreMadeInTheirOwnDirectory(t *testing.T) {
 	}
 }
 
-func TestAPackagedUnitIsNotFought(t *testing.T) {
-	h, m := newHost(t)
+// pack is what a package does to a host.
+func pack(t *testing.T, h *install.Host) {
+	t.Helper()
 	unit := filepath.Join(h.Root, "usr/lib/systemd/system/muster.service")
 	if err := os.MkdirAll(filepath.Dir(unit), 0o755); err != nil {
 		t.Fatal(err)
@@ -289,12 +290,49 @@ func TestAPackagedUnitIsNotFought(t *testing.T) {
 	if err := os.WriteFile(unit, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestAPackagedUnitIsNotFought(t *testing.T) {
+	h, m := newHost(t)
+	pack(t, h)
 	_, err := h.Install(t.Context(), content())
 	if !errors.Is(err, install.ErrInvalid) || !strings.Contains(err.Error(), "the package of this host") {
 		t.Errorf("error %v", err)
 	}
-	if err := h.Uninstall(t.Context(), []string{"muster-root@.service"}, true); !errors.Is(err, install.ErrInvalid) || len(m.did) > 0 {
-		t.Errorf("error %v, did %v", err, m.did)
+	edited := filepath.Join(h.Root, "etc/systemd/system/muster.service") // by systemctl edit --full
+	if err := os.MkdirAll(filepath.Dir(edited), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := h.Uninstall(t.Context(), []string{"muster-root@.service"}, true); !errors.Is(err, install.ErrInvalid) || len(m.did) > 0 {
+			t.Errorf("error %v, did %v", err, m.did)
+		}
+		if err := os.WriteFile(edited, []byte("ExecStart=/usr/bin/muster agent\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestUninstallUnderAPackageLeavesWhatIsThePackages(t *testing.T) {
+	h, m := newHost(t)
+	if _, err := h.Install(t.Context(), content()); err != nil {
+		t.Fatal(err)
+	}
+	pack(t, h)
+	if err := h.Uninstall(t.Context(), []string{"muster-root@.service"}, true); err != nil {
+		t.Fatal(err)
+	}
+	left := files(t, h.Root)
+	for path, kept := range map[string]bool{
+		"/usr/local/bin/muster": false, "/etc/systemd/system/muster.service": false, "/etc/systemd/system/muster-root@.service": false, "/etc/sysusers.d/muster.conf": false,
+		"/usr/lib/systemd/system/muster.service": true, "/etc/muster/muster.yaml": true, "/var/lib/muster/credentials/profile.token": true,
+	} {
+		if _, there := left[path]; there != kept {
+			t.Errorf("%s is kept: %v, want %v", path, there, kept)
+		}
+	}
+	if m.running {
+		t.Error("the agent still runs the program that is gone")
 	}
 }
 

@@ -59,15 +59,22 @@ func newUninstall(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Take away what `muster install` put onto this host",
-		Long:  "Stops the agent and takes its service and program away. The member stays one of the cluster: see `muster forget`.",
-		Args:  cobra.NoArgs,
+		Long: "Stops the agent and takes its service and program away. The member stays one of the cluster: see `muster forget`.\n" +
+			"Where a package was installed over it, what they share stays, and --purge is left to the package.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			host, err := a.host()
 			if err != nil {
 				return err
 			}
 			units := slices.Sorted(maps.Keys(packaging.RootUnits(install.Program)))
-			return host.Uninstall(cmd.Context(), units, purge)
+			if err := host.Uninstall(cmd.Context(), units, purge); err != nil {
+				return err
+			}
+			if host.Check() != nil {
+				fmt.Fprintln(a.stdout, "the package stays, and with it /etc/muster, /var/lib/muster and the user: `systemctl enable --now muster` starts its agent")
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&purge, "purge", false, "also the configuration, the tokens, the identity of this member and the user")
@@ -95,8 +102,7 @@ func (a *app) host() (*install.Host, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%w: expected to be run by root, who alone registers services", errUsage)
 	}
-	h := &install.Host{Service: install.Systemd, Users: install.Sysusers}
-	return h, h.Check()
+	return &install.Host{Service: install.Systemd, Users: install.Sysusers}, nil
 }
 
 // fixed are settings that the unit decides.
