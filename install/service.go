@@ -1,9 +1,13 @@
 package install
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/kardianos/service"
@@ -43,7 +47,8 @@ func Systemd(unit string) (Service, error) {
 }
 
 // Start implements Service. It does not wait until the agent has joined, which
-// takes as long as the endpoint is away; it does wait for one that ends at once.
+// takes as long as the endpoint is away; it does wait for one that ends at once, or that
+// systemd does not start. ErrInvalid: a condition of the unit is not met.
 func (s systemd) Start() error { return s.begin("start") }
 
 // Restart implements Service, as Start does.
@@ -64,7 +69,35 @@ func (s systemd) begin(word string) error {
 			return err
 		}
 	}
-	return nil
+	return begun(context.Background())
+}
+
+var (
+	// unmet is how systemctl says which condition has kept a unit from being started.
+	unmet = regexp.MustCompile(`(\w+)=(\S+) was not met`)
+	// queued is how it says that something is still to be done with a unit.
+	queued = regexp.MustCompile(`(?m)^Job=\d`)
+)
+
+// begun returns why the agent does not run and is not about to, which systemd takes for
+// no failure.
+func begun(ctx context.Context) error {
+	show, err := exec.CommandContext(ctx, "systemctl", "show", "--property=ActiveState", "--property=Job", name).Output()
+	if err != nil {
+		return fmt.Errorf("systemctl show: %w", err)
+	}
+	if !bytes.Contains(show, []byte("ActiveState=inactive")) || queued.Match(show) {
+		return nil
+	}
+	status, _ := exec.CommandContext(ctx, "systemctl", "status", "--no-pager", "--full", "--lines=0", name).Output() // it is not 0 for what does not run
+	condition := unmet.FindStringSubmatch(string(status))
+	switch {
+	case condition == nil:
+		return fmt.Errorf("%w: the agent does not run, and nothing is about to start it: see `systemctl status muster`", ErrInvalid)
+	case filepath.Dir(condition[2]) == Credentials:
+		return fmt.Errorf("%w: the agent was not started: %s %s was not met: put the profile token there, of mode 0600 and owner muster, or start workflow muster-bootstrap", ErrInvalid, condition[1], condition[2])
+	}
+	return fmt.Errorf("%w: the agent was not started: %s %s was not met: see `systemctl cat muster`", ErrInvalid, condition[1], condition[2])
 }
 
 // Running implements Service.
