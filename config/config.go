@@ -1,9 +1,10 @@
 // Package config turns defaults, the configuration file, the environment and
 // flags into one checked struct that knows where each value came from.
 //
-// Later sources win: defaults, file, environment, flags. A key that is not
-// known is an error, and all faults are reported at once. The package reads
-// only the one file and the variables that it is given.
+// Later sources win: defaults, file, environment (RS_ before MUSTER_), flags. Of
+// ca_file, fingerprint and insecure the last source that has one wins, whichever it
+// is. A key that is not known is an error, and all faults are reported at once. The
+// package reads only the one file and the variables that it is given.
 package config
 
 import (
@@ -99,27 +100,14 @@ func Load(file string, getenv func(string) string, flags map[string]string) (Con
 	if named == "" {
 		named = DefaultFile
 	}
-	for _, f := range fields {
-		if v, ok := values[f.key]; ok {
-			faults = append(faults, c.set(f, v, "file "+named))
-		}
-		for _, name := range slices.Backward(f.env) {
-			if v := getenv(name); v != "" {
-				faults = append(faults, c.set(f, v, "environment "+name))
-			}
-		}
-		if v, ok := flags[f.key]; ok {
-			faults = append(faults, c.set(f, v, "flag --"+strings.ReplaceAll(f.key, "_", "-")))
-		}
+	for _, from := range []source{fromFile(named, values), fromEnv("RS_", getenv), fromEnv("MUSTER_", getenv), fromFlags(flags)} {
+		faults = append(faults, c.take(from))
 	}
 	if c.ProfileTokenFile == "" {
 		c.ProfileTokenFile = filepath.Join(c.StateDir, "credentials", "profile.token")
 	}
 	if c.MachineTokenFile == "" {
 		c.MachineTokenFile = filepath.Join(c.StateDir, "credentials", "machine.token")
-	}
-	if c.Insecure && (c.Fingerprint != "" || c.CAFile != "") {
-		faults = append(faults, fmt.Errorf("insecure (%s) contradicts fingerprint (%s) and ca_file (%s): remove the one or the others", c.Origin("insecure"), c.Origin("fingerprint"), c.Origin("ca_file")))
 	}
 	if !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, c.LogLevel) {
 		faults = append(faults, fmt.Errorf("log_level (%s): expected trace, debug, info, warn or error, found %q", c.Origin("log_level"), c.LogLevel))
@@ -184,6 +172,87 @@ func (c *Config) set(f field, value, origin string) error {
 	}
 	*f.flag(c) = v
 	return nil
+}
+
+type setting struct{ value, origin string }
+
+// source is what one place gives, by keys.
+type source map[string]setting
+
+func fromFile(name string, values map[string]string) source {
+	s := source{}
+	for key, v := range values {
+		s[key] = setting{v, "file " + name}
+	}
+	return s
+}
+
+// fromEnv takes the variables whose names begin so.
+func fromEnv(prefix string, getenv func(string) string) source {
+	s := source{}
+	for _, f := range fields {
+		for _, name := range f.env {
+			if !strings.HasPrefix(name, prefix) {
+				continue
+			}
+			if v := getenv(name); v != "" {
+				s[f.key] = setting{v, "environment " + name}
+			}
+		}
+	}
+	return s
+}
+
+func fromFlags(flags map[string]string) source {
+	s := source{}
+	for key, v := range flags {
+		s[key] = setting{v, "flag --" + strings.ReplaceAll(key, "_", "-")}
+	}
+	return s
+}
+
+// vouchers are the keys of which one says what vouches for the endpoint.
+var vouchers = []string{"ca_file", "fingerprint", "insecure"}
+
+// take lets a source win over those before: also by one voucher over the others, which
+// may be what somebody wants to be rid of.
+func (c *Config) take(from source) error {
+	var faults []error
+	var vouch []string
+	for _, f := range fields {
+		given, ok := from[f.key]
+		if !ok {
+			continue
+		}
+		if err := c.set(f, given.value, given.origin); err != nil {
+			faults = append(faults, err)
+		}
+		if on := f.text != nil && *f.text(c) != "" || f.flag != nil && *f.flag(c); on && slices.Contains(vouchers, f.key) {
+			vouch = append(vouch, fmt.Sprintf("%s (%s)", f.key, given.origin))
+		}
+	}
+	if len(vouch) > 1 {
+		faults = append(faults, fmt.Errorf("%s contradict one another: remove all but one", strings.Join(vouch, " and ")))
+	}
+	if len(vouch) > 0 {
+		c.displace(from)
+	}
+	return errors.Join(faults...)
+}
+
+// displace takes back the vouchers that this source does not give.
+func (c *Config) displace(by source) {
+	for _, f := range fields {
+		if _, given := by[f.key]; given || !slices.Contains(vouchers, f.key) {
+			continue
+		}
+		delete(c.origins, f.key)
+		if f.text != nil {
+			*f.text(c) = ""
+		} else {
+			*f.flag(c) = false
+		}
+	}
 }
 
 // readFile returns the settings of the file as text.

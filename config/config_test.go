@@ -2,9 +2,11 @@ package config_test
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -101,11 +103,61 @@ func TestRequireNamesWhatIsMissingAndHowToSetIt(t *testing.T) {
 	}
 }
 
-func TestInsecureContradictsAPin(t *testing.T) {
-	for _, other := range []string{"fingerprint", "ca_file"} {
-		_, err := config.Load("", func(string) string { return "" }, map[string]string{"insecure": "true", other: "x"})
-		if !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "contradicts") {
-			t.Errorf("insecure and %s: got %v", other, err)
+func TestTwoThingsThatVouchForTheEndpointContradictOneAnother(t *testing.T) {
+	one := map[string]string{"insecure": "true", "fingerprint": "x", "ca_file": "y"}
+	none := func(string) string { return "" }
+	for out := range one {
+		two := maps.Clone(one)
+		delete(two, out)
+		text := ""
+		for key, v := range two {
+			text += key + ": " + v + "\n"
+		}
+		env := func(name string) string { return two[strings.ToLower(strings.TrimPrefix(name, "MUSTER_"))] }
+		_, errFlags := config.Load("", none, two)
+		_, errEnv := config.Load("", env, nil)
+		_, errFile := config.Load(write(t, text), none, nil)
+		for _, err := range []error{errFlags, errEnv, errFile} {
+			if !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "contradict one another") {
+				t.Errorf("all but %s: got %v", out, err)
+			}
+		}
+	}
+	if _, err := config.Load("", none, map[string]string{"insecure": "false", "ca_file": "x", "fingerprint": ""}); err != nil {
+		t.Errorf("one that is given, and two that are switched off: %v", err)
+	}
+}
+
+// So a pin that does not hold any more is got rid of by giving something else.
+func TestWhatVouchesForTheEndpointDisplacesWhatDidBefore(t *testing.T) {
+	type keys = map[string]string
+	for _, row := range []struct{ file, env, flags, want keys }{
+		{keys{"fingerprint": "old"}, nil, keys{"ca_file": "ca"}, keys{"ca_file": "ca"}},
+		{keys{"ca_file": "old"}, keys{"MUSTER_FINGERPRINT": "new"}, nil, keys{"fingerprint": "new"}},
+		{keys{"insecure": "true"}, keys{"MUSTER_CA_FILE": "ca"}, nil, keys{"ca_file": "ca"}},
+		{keys{"fingerprint": "old"}, keys{"MUSTER_CA_FILE": "ca"}, keys{"insecure": "true"}, keys{"insecure": "true"}},
+		{nil, keys{"RS_CA_CERT": "of drpcli", "MUSTER_FINGERPRINT": "new"}, nil, keys{"fingerprint": "new"}},
+		{keys{"fingerprint": "old"}, nil, keys{"insecure": "false"}, keys{"fingerprint": "old"}},
+		{keys{"fingerprint": "old"}, keys{"MUSTER_PROFILE": "p"}, nil, keys{"fingerprint": "old"}},
+	} {
+		text := "endpoint: https://x\n"
+		for key, v := range row.file {
+			text += key + ": " + v + "\n"
+		}
+		c, err := config.Load(write(t, text), func(name string) string { return row.env[name] }, row.flags)
+		if err != nil {
+			t.Errorf("%v, %v, %v: %v", row.file, row.env, row.flags, err)
+			continue
+		}
+		got := keys{"ca_file": c.CAFile, "fingerprint": c.Fingerprint, "insecure": strconv.FormatBool(c.Insecure)}
+		maps.DeleteFunc(got, func(_, v string) bool { return v == "" || v == "false" })
+		if !maps.Equal(got, row.want) {
+			t.Errorf("%v, %v, %v: got %v, want %v", row.file, row.env, row.flags, got, row.want)
+		}
+		for _, key := range []string{"ca_file", "fingerprint"} {
+			if row.want[key] == "" && strings.Contains(string(c.File()), key) {
+				t.Errorf("the file has %s that was displaced:\n%s", key, c.File())
+			}
 		}
 	}
 }

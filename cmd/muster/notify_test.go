@@ -80,7 +80,7 @@ func TestTheAgentTellsTheServiceManagerHowItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.write(file, config+"log_level: debug\nfingerprint: abcdef\n")
+	c.write(file, config+"log_level: debug\nallow_workflows: other\n")
 	c.write(step, "name: one\nrole: leader\ncommand: [true]\n")
 	hangup()
 	m.await(t, `RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]{3,}\n\n(?s:.*)READY=1\n`)
@@ -90,7 +90,7 @@ func TestTheAgentTellsTheServiceManagerHowItIs(t *testing.T) {
 	c.write(file, "endpont: typo\n")
 	hangup()
 	m.await(t, `(?s:RELOADING.*){3}READY=1\n`)
-	for _, said := range []string{"read again: log_level=debug", "restart the agent for what else has changed: keys=fingerprint", "restart the agent for the steps, which have changed", "(?s)would not start again with the steps.*10-one.yaml: ", `was not read again.*unknown key`} {
+	for _, said := range []string{"read again: log_level=debug", "restart the agent for what else has changed: keys=allow_workflows", "restart the agent for the steps, which have changed", "(?s)would not start again with the steps.*10-one.yaml: ", `was not read again.*unknown key`} {
 		if log := read(filepath.Join(h.home, "agent.log")); !regexp.MustCompile(said).MatchString(log) {
 			t.Errorf("the log lacks %q:\n%s", said, log)
 		}

@@ -125,7 +125,7 @@ func verification(cfg Config, host string) (*tls.Config, error) {
 		t.VerifyConnection = func(s tls.ConnectionState) error {
 			found := sha256.Sum256(s.PeerCertificates[0].Raw)
 			if !bytes.Equal(found[:], want) {
-				return fmt.Errorf("the certificate of %s is not the pinned one: expected SHA-256 %s, found %s; if it was renewed on purpose, pin the new one", host, colons(want), colons(found[:]))
+				return fmt.Errorf("the certificate of %s is not the pinned one: expected SHA-256 %s, found %s; if it was renewed on purpose, pin the new one: `fingerprint` in muster.yaml, `muster install --fingerprint …`, or param muster/fingerprint and workflow muster-bootstrap", host, colons(want), colons(found[:]))
 			}
 			return nil
 		}
