@@ -6,7 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -119,14 +124,58 @@ func (e *exam) configuration() bool {
 // stateDir is for the agent alone: it holds tokens.
 func (e *exam) stateDir() {
 	info, err := os.Stat(e.cfg.StateDir)
-	switch {
-	case err != nil:
+	if err != nil {
 		e.warn("state directory", "%v: the agent makes it", err)
-	case info.Mode().Perm()&0o077 != 0:
-		e.fail("state directory", fmt.Errorf("%w: %s can be entered by others (mode %04o): chmod 700 it", agent.ErrState, e.cfg.StateDir, info.Mode().Perm()))
-	default:
-		e.ok("state directory", "%s", e.cfg.StateDir)
+		return
 	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		e.fail("state directory", fmt.Errorf("%w: %s can be entered by others (mode %04o): chmod 700 it", agent.ErrState, e.cfg.StateDir, mode))
+		return
+	}
+	if err := e.owned(owner(info)); err != nil {
+		e.fail("state directory", err)
+		return
+	}
+	e.ok("state directory", "%s", e.cfg.StateDir)
+}
+
+// owned checks that what the agent needs is of the owner of its directory, as whom it
+// runs. For root, who can read all, that is no matter; where the unit then has another
+// user, systemd gives him the directory with all that is in it.
+func (e *exam) owned(uid uint32) error {
+	entries, err := os.ReadDir(e.cfg.StateDir)
+	if err != nil || uid == 0 {
+		return nil // who may not read it is told so of the tokens
+	}
+	paths := []string{e.cfg.ProfileTokenFile, e.cfg.MachineTokenFile}
+	for _, entry := range entries {
+		if entry.Name() != "lost+found" {
+			paths = append(paths, filepath.Join(e.cfg.StateDir, entry.Name()))
+		}
+	}
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		if err != nil || owner(info) == uid { // whether it is needed is said elsewhere
+			continue
+		}
+		mend := "chown " + userName(uid) + ": " + path
+		if strings.HasPrefix(path, e.cfg.StateDir+"/") {
+			mend = "chown -R " + userName(uid) + ": " + e.cfg.StateDir
+		}
+		return fmt.Errorf("%w: %s belongs to %s, and the agent's directory %s to %s: %s", agent.ErrState, path, userName(owner(info)), e.cfg.StateDir, userName(uid), mend)
+	}
+	return nil
+}
+
+func owner(info os.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
+
+// userName is the name of a user, or his number where he has none.
+func userName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return id
 }
 
 // token reports whether there is one that can be tried.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -144,10 +145,24 @@ func (e *exam) service(ctx context.Context) {
 	case err != nil:
 		e.fail("service", err)
 	case status == nil:
-		e.warn("service", "no agent answers on %s: `systemctl status muster` says why", e.cfg.Socket)
+		e.silent(ctx)
 	default:
 		e.ok("service", "the agent answers on %s", e.cfg.Socket)
 	}
+}
+
+// silent is what is said of an agent that does not answer: it is none, or one that is to
+// run. A socket of another place than the unit's is of neither.
+func (e *exam) silent(ctx context.Context) {
+	show, err := exec.CommandContext(ctx, "systemctl", "show", "--property=UnitFileState", "--property=ActiveState", "muster").Output()
+	unit := string(show)
+	if err != nil || !strings.Contains(unit, "UnitFileState=enabled\n") || e.cfg.Origin("socket") != "default" {
+		e.warn("service", "no agent answers on %s: `systemctl status muster` says why", e.cfg.Socket)
+		return
+	}
+	_, active, _ := strings.Cut(unit, "ActiveState=")
+	active, _, _ = strings.Cut(active, "\n")
+	e.fail("service", fmt.Errorf("the service is enabled and %s, and no agent answers on %s: `systemctl status muster` and `journalctl -u muster` say why", active, e.cfg.Socket))
 }
 
 func (e *exam) steps() {
