@@ -235,6 +235,86 @@ func TestInstallOnARealHost(t *testing.T) {
 	}
 	h.sh("systemctl enable --quiet --now muster-root.socket; muster start")
 	h.well()
-	h.sh("/root/program uninstall --purge; rm /root/program /root/token /root/env")
+	mended(h, install)
+	told(h)
+	h.file("root/ca.pem", st.read(filepath.Join(st.dir, "ca.pem")))
+	h.sh(install + " --ca-file /root/ca.pem; grep -q ca_file /etc/muster/muster.yaml; ! grep fingerprint /etc/muster/muster.yaml")
+	h.well()
+
+	// A package over it.
+	h.sh("dpkg --force-confold --install /packages/*.deb")
+	if out := h.sh("/root/program uninstall --purge"); !strings.Contains(out, "the package stays") {
+		t.Errorf("under a package uninstall said:\n%s", out)
+	}
+	h.sh("test ! -e /usr/local/bin/muster; systemctl enable --quiet --now muster")
+	h.well()
+	if got := h.sh("systemctl show muster --property FragmentPath --value"); !strings.HasPrefix(got, "/usr/lib/") {
+		t.Errorf("the unit is %s, want the package's", got)
+	}
+	h.sh("dpkg --purge muster")
+
+	h.sh(install)
+	h.well()
+	h.sh("/root/program uninstall --purge; rm -r /root/program /root/token /root/env /root/ca.pem /root/bin")
 	h.nothing()
+}
+
+// mended checks that an installation goes on from where one was killed, and that what it
+// changes is in force.
+func mended(h *host, install string) {
+	h.t.Helper()
+	h.sh(`mkdir /root/bin; cat >/root/bin/systemctl <<'END'
+#!/bin/sh
+case " $* " in *" $DEADLY "*) kill -KILL $PPID; exit 1;; esac
+exec /usr/bin/systemctl "$@"
+END
+chmod 755 /root/bin/systemctl`)
+	for _, row := range []struct{ deadly, change string }{
+		{"enable", "echo '# older' >>/etc/systemd/system/muster.service"},
+		{"restart", "echo '# older' >>/etc/muster/muster.yaml"},
+	} {
+		before := h.pid()
+		if out, err := h.try(row.change + "; export DEADLY=" + row.deadly + " PATH=/root/bin:$PATH\n" + install); err == nil {
+			h.t.Errorf("it was not killed at %s:\n%s", row.deadly, out)
+		}
+		if got := h.pid(); got != before {
+			h.t.Errorf("an installation that was killed at %s has restarted the agent", row.deadly)
+		}
+		h.sh(install)
+		h.restarted(before)
+		h.well()
+		if got := h.sh("systemctl is-enabled muster; ls -A /etc/muster"); strings.Contains(got, "disabled") || strings.Contains(got, ".installing") {
+			h.t.Errorf("gone on with after %s: %s", row.deadly, got)
+		}
+	}
+
+	before := h.pid()
+	h.sh("sed -i 's/^MaxConnections=.*/MaxConnections=8/' /etc/systemd/system/muster-root.socket; systemctl daemon-reload")
+	h.sh(install)
+	if got := h.sh("systemctl show muster-root.socket --property NeedDaemonReload --property MaxConnections"); got != "MaxConnections=16\nNeedDaemonReload=no" {
+		h.t.Errorf("the socket of root steps: %s", got)
+	}
+	if got := h.pid(); got != before {
+		h.t.Error("units of root steps have changed, and the agent was restarted")
+	}
+}
+
+// told checks what is said where the agent does not run.
+func told(h *host) {
+	h.t.Helper()
+	fails := func(script, says string) {
+		h.t.Helper()
+		if out, err := h.try(script); err == nil || !strings.Contains(out, says) {
+			h.t.Errorf("%s: %v, want %q:\n%s", script, err, says, out)
+		}
+	}
+	fails("chown root /var/lib/muster/credentials/profile.token; muster doctor", "chown -R muster: /var/lib/muster")
+	h.sh("chown -R muster: /var/lib/muster; muster doctor; mv /var/lib/muster/credentials/profile.token /root/kept")
+	for _, word := range []string{"restart", "start"} {
+		fails("muster "+word, "ConditionPathExists /var/lib/muster/credentials/profile.token was not met: put the profile token there")
+	}
+	h.sh("mv /root/kept /var/lib/muster/credentials/profile.token")
+	fails("muster doctor", "the service is enabled and inactive, and no agent answers")
+	h.sh("muster start")
+	h.well()
 }
