@@ -314,8 +314,6 @@ func TestFollowersFarInRankReadSeldomWhileNothingButRenewalsChanges(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(10), Leaders: 1}).leased(ttl)
 		w.follow(profile.Leader)
-		round := profile.At(profile.ParamBarriers, profile.BarrierComplete, "1", "verdict")
-		w.put(round, profile.VerdictComplete) // an open barrier is waited for
 		var mu sync.Mutex
 		reads := map[string]int{}
 		for _, uuid := range members(10) {
@@ -339,7 +337,7 @@ func TestFollowersFarInRankReadSeldomWhileNothingButRenewalsChanges(t *testing.T
 		defer mu.Unlock()
 		far := 0
 		for _, n := range reads {
-			if n <= 2*10*60/30+10 { // a wait and a look in 30 s
+			if n <= 10*60/30+10 { // a look in 30 s, whether a barrier is open or not
 				far++
 			}
 		}

@@ -38,11 +38,6 @@ func TestWhoResignedLeavesThatSlotToOthersThoughOtherSlotsWereClaimedLater(t *te
 	})
 }
 
-// judged gives the round a verdict: only then do members rest.
-func (w *world) judged() {
-	w.put(profile.At(profile.ParamBarriers, profile.BarrierComplete, "1", "verdict"), profile.VerdictComplete)
-}
-
 func TestAPriorityBelowZeroNeverClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
@@ -64,7 +59,6 @@ func TestASlotGoesToTheMemberItIsWantedForHoweverLongTheClusterRested(t *testing
 					w.WithoutVersions()
 				}
 				w.follow(profile.Leader)
-				w.judged()
 				for _, uuid := range members(6) {
 					w.host(uuid).start()
 				}
@@ -91,7 +85,6 @@ func TestALeaseOnDemandIsTakenOverSoonByWhoeverAsksHoweverItRanks(t *testing.T) 
 				}
 				w.put(profile.At(profile.ParamRoles, "backup"), profile.RoleOptions{Slots: 1, TTL: ttl.String(), OnDemand: true})
 				w.follow("backup")
-				w.judged()
 				for _, uuid := range members(10) {
 					w.host(uuid).start()
 				}
@@ -118,7 +111,6 @@ func TestFollowersThatRestReadNoWholeProfile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := seeded(t, profile.Seed{Members: members(10), Leaders: 1}).leased(ttl)
 		w.follow(profile.Leader)
-		w.judged()
 		var whole atomic.Int32
 		var counting atomic.Bool
 		for _, uuid := range members(10) {

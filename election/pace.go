@@ -102,7 +102,6 @@ type rest struct {
 	since time.Duration
 	until time.Duration // by when those who rested before the last change have looked
 	state []byte
-	open  int  // barriers without a verdict
 	lease bool // some slot is renewed: without that nothing is saved by resting
 	seen  bool // anything at all
 }
@@ -110,7 +109,7 @@ type rest struct {
 // pace is how old the look of a member may be that has nothing to wait for; 0 is
 // the usual.
 func (r *rest) pace(now time.Duration) time.Duration {
-	if pace := min(restPace, (now-r.since)/4); r.lease && r.open == 0 && pace > restLeast {
+	if pace := min(restPace, (now-r.since)/4); r.lease && pace > restLeast {
 		return pace
 	}
 	return 0
@@ -123,14 +122,14 @@ func (r *rest) watch(d *profile.Document, slots map[string]map[string]profile.Sl
 		return
 	}
 	rested := r.pace(now)
-	open, lease := undecided(d), leased(slots)
-	if !r.seen && open == 0 && lease {
+	lease := leased(slots)
+	if !r.seen && lease {
 		rested = restPace // who knows for how long
 	}
 	if rested > 0 {
 		r.until = max(r.until, now+rested*6/5+time.Second) // polling is jittered, and a look takes its time
 	}
-	r.since, r.state, r.open, r.lease, r.seen = now, state, open, lease, true
+	r.since, r.state, r.lease, r.seen = now, state, lease, true
 }
 
 // still is what of the hot params is no renewal.
@@ -161,21 +160,4 @@ func leased(slots map[string]map[string]profile.Slot) bool {
 		}
 	}
 	return false
-}
-
-// undecided counts the barriers without a verdict; 1 if they cannot be read.
-func undecided(d *profile.Document) int {
-	barriers, err := d.Barriers()
-	if err != nil {
-		return 1
-	}
-	open := 0
-	for _, rounds := range barriers {
-		for _, b := range rounds {
-			if b.Verdict == "" {
-				open++
-			}
-		}
-	}
-	return open
 }

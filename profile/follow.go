@@ -42,7 +42,8 @@ type Follow struct {
 	// changes in a row cost one look; nil is 100 to 200 ms.
 	HoldOff func() time.Duration
 	// Pace says how old a look may be: a short one shortens polling and hold-off,
-	// one above the usual polling lengthens both. 0, and nil, is the usual.
+	// with one above the usual polling nothing else makes one due. 0, and nil, is
+	// the usual.
 	Pace func() time.Duration
 	// Known returns the version of the newest state that is known, if that came
 	// from elsewhere since it was asked last, or else version; nil always returns
@@ -118,6 +119,9 @@ func (f *Follow) hint(ctx context.Context, failing bool, pollUntil *time.Time) (
 	if time.Now().Before(*pollUntil) {
 		return "", f.sleep(ctx)
 	}
+	if rested, err := f.rest(ctx); rested || err != nil {
+		return "", err
+	}
 	if due, err := f.untilDue(ctx); due || err != nil {
 		return "", err
 	}
@@ -138,6 +142,21 @@ func (f *Follow) hint(ctx context.Context, failing bool, pollUntil *time.Time) (
 		return version, f.hold(ctx)
 	}
 	return version, nil
+}
+
+// rest waits for the next look where one may be older than is usually polled, for as
+// long as it may: there is always news then, so that a hint says nothing.
+func (f Follow) rest(ctx context.Context) (rested bool, err error) {
+	if f.pace() <= pollEvery {
+		return false, nil
+	}
+	begun, share := time.Now(), 0.8+0.4*f.Random()
+	return true, f.until(ctx, func() time.Time {
+		if pace := f.pace(); pace > pollEvery {
+			return begun.Add(time.Duration(share * float64(pace)))
+		}
+		return begun
+	})
 }
 
 // untilDue waits for a look that is due without a hint, for as long as one is.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,6 +175,28 @@ func TestNewsAreHeldOffButNotTheFirstLook(t *testing.T) {
 		looks, at := follow(t, f, time.Minute)
 		if diff := cmp.Diff([]time.Duration{0, 11 * time.Second, 12 * time.Second}, at); diff != "" {
 			t.Errorf("looks %q at (-want +got):\n%s", looks, diff)
+		}
+	})
+}
+
+func TestWhereALookMayBeOldItIsTakenThatRarelyAndNoHintIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{start: time.Now(), changed: func(string, time.Duration) (string, error) { return "2", nil }}
+		var hurry atomic.Bool
+		time.AfterFunc(99*time.Second+900*time.Millisecond, func() { hurry.Store(true) })
+		pace := func() time.Duration {
+			if hurry.Load() {
+				return 0
+			}
+			return 30 * time.Second
+		}
+		_, at := follow(t, profile.Follow{Source: s, Since: "1", Pace: pace}, 101*time.Second)
+		at = at[:min(4, len(at))]
+		if diff := cmp.Diff([]time.Duration{30 * time.Second, 60 * time.Second, 90 * time.Second, 100 * time.Second}, at); diff != "" {
+			t.Errorf("looks (-want +got):\n%s", diff)
+		}
+		if len(s.asked) == 0 || s.asked[0] < 99*time.Second {
+			t.Errorf("hints were asked for at %v, want none while it rested", s.asked)
 		}
 	})
 }
