@@ -2,7 +2,9 @@ package profile_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -263,11 +265,20 @@ func TestOnesOwnWriteCostsNoReadOfTheWatch(t *testing.T) {
 }
 
 func TestTheHoldOffGrowsWithTheClusterAndIsBounded(t *testing.T) {
-	for count, most := range map[string]time.Duration{`1`: 50 * time.Millisecond, `100`: 500 * time.Millisecond, `100000`: time.Second} {
-		d := document(t, profile.ParamExpected, `{"count":`+count+`}`)
-		for range 100 {
-			if got := profile.HoldOff(d, rand.Float64); got < most/2 || got > most {
-				t.Fatalf("hold-off of %s members is %v, want it within %v and %v", count, got, most/2, most)
+	lease := json.RawMessage(`{"leader":{"1":{"holder":"u1","ttl":"15s"}}}`)
+	for count, most := range map[int]time.Duration{1: 50 * time.Millisecond, 100: 500 * time.Millisecond, 1000: time.Second, 10_000: 10 * time.Second, 100_000: 22 * time.Second} {
+		d := document(t, profile.ParamExpected, fmt.Sprintf(`{"count":%d}`, count))
+		for name, row := range map[string]struct {
+			d    *profile.Document
+			most time.Duration
+		}{
+			"without leases": {d, most},
+			"with a lease":   {d.With(profile.Params{profile.ParamSlots: lease}, []string{profile.ParamSlots}), min(most, 5*time.Second)},
+		} {
+			for range 100 {
+				if got := profile.HoldOff(row.d, rand.Float64); got < row.most/2 || got > row.most {
+					t.Fatalf("hold-off of %d members %s is %v, want it within %v and %v", count, name, got, row.most/2, row.most)
+				}
 			}
 		}
 	}

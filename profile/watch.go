@@ -152,13 +152,18 @@ func (w *watching) Hold() time.Duration {
 }
 
 // HoldOff is how long a member waits between a hint and reading, so that the
-// reads of all members together stay bounded: 5 ms a member, 50 ms to 1 s, less
-// up to half of it by chance.
+// reads of all members together stay bounded: 5 ms a member, 50 ms to 1 s, or 1 ms
+// a member where that is more, but no longer than MostRest; less up to half of it
+// by chance.
 func HoldOff(d *Document, random func() float64) time.Duration {
 	expected, err := d.Expected()
 	if err != nil {
 		return time.Second
 	}
-	most := max(holdOffLeast/4, min(time.Second, time.Duration(expected.Count)*5*time.Millisecond))
+	members := time.Duration(expected.Count)
+	most := max(holdOffLeast/4, min(time.Second, members*5*time.Millisecond))
+	if many := members * time.Millisecond; many > most {
+		most = max(most, min(many, d.MostRest()))
+	}
 	return time.Duration((0.5 + 0.5*random()) * float64(most))
 }
