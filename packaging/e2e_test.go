@@ -270,7 +270,7 @@ exec /usr/bin/systemctl "$@"
 END
 chmod 755 /root/bin/systemctl`)
 	for _, row := range []struct{ deadly, change string }{
-		{"enable", "echo '# older' >>/etc/systemd/system/muster.service"},
+		{"enable", ": >/etc/systemd/system/muster.service"}, // as a kill in the midst of writing it
 		{"restart", "echo '# older' >>/etc/muster/muster.yaml"},
 	} {
 		before := h.pid()
