@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -224,6 +225,22 @@ timeline:
 	if code != exitFailed || r.Expectations[0].Result != scenario.Failed || r.Expectations[0].Seen != "2: node-01, node-02" || r.Expectations[1].Result != scenario.Passed {
 		t.Errorf("exit code %d, %+v:\n%s", code, r.Expectations, &p.err)
 	}
+}
+
+func TestAScenarioThatIsInterruptedLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	p := start(t, "run", write(t, "members: 2\ntimeline:\n- expect: {members: joined, count: all}\n- expect: {members: joined, count: all, for: 1h}\n"), "-o", "json")
+	until(t, "both have joined", func() bool { return strings.Contains(p.err.String(), "for 1h0m0s") })
+	p.signal(t, syscall.SIGINT)
+	code := p.exit(t)
+	var r scenario.Report
+	if err := json.Unmarshal([]byte(p.out.String()), &r); err != nil || code != exitFailed || r.Held || !strings.Contains(r.Error, "interrupt signal received") {
+		t.Errorf("exit code %d, %v, %+v:\n%s", code, err, r, &p.err)
+	}
+	if len(r.Expectations) != 2 || r.Expectations[0].Result != scenario.Passed || r.Expectations[1].Result != scenario.Skipped {
+		t.Errorf("found %+v", r.Expectations)
+	}
+	p.leavesNothing(t)
 }
 
 // What goes wrong ends the run: what was not reached is skipped, and it has failed.

@@ -116,7 +116,7 @@ func (st *stage) find(words []string) ([]string, error) {
 func (st *stage) who(what, of string) (member string, err error) {
 	st.world.do(func(s *state) {
 		if what == "running" {
-			running := (&Expectation{About: aboutRunning, Of: of}).set(s)
+			running := (&Expectation{About: aboutRunning, AnyOf: []string{of}}).set(s)
 			if len(running) > 0 {
 				member = running[0]
 			}

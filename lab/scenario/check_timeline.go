@@ -171,7 +171,7 @@ func (c *checker) expect(k expectKeys) *Expectation {
 		name string
 		of   text
 	}{
-		{aboutHolders, k.Holders}, {aboutRunning, k.Running}, {aboutBegan, k.Began}, {aboutEnded, k.Ended}, {aboutMembers, k.Members}, {aboutVerdict, k.Verdict},
+		{aboutHolders, k.Holders}, {aboutRunning, text{strings.Join(k.Running.texts(), " or "), k.Running.place}}, {aboutBegan, k.Began}, {aboutEnded, k.Ended}, {aboutMembers, k.Members}, {aboutVerdict, k.Verdict},
 		{aboutOrder, text{place: k.Order.place}},
 	} {
 		if about.of.given() {
@@ -194,7 +194,12 @@ func (c *checker) about(k expectKeys, e *Expectation) {
 	case aboutHolders:
 		c.role("holders", k.Holders)
 	case aboutRunning:
-		c.stepName("running", k.Running)
+		if e.AnyOf = k.Running.texts(); len(e.AnyOf) == 0 {
+			c.fault(k.Running.place, "running: expected steps, found none")
+		}
+		for _, s := range k.Running.items {
+			c.stepName("running", s)
+		}
 	case aboutBegan:
 		c.stepName("began", k.Began)
 	case aboutEnded:

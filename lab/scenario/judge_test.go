@@ -35,6 +35,7 @@ func about(what, of string) Expectation {
 func TestAnExpectationHoldsOrNotAndSaysWhatIsSeen(t *testing.T) {
 	set := func(what, of string, change func(*Expectation)) Expectation {
 		e := about(what, of)
+		e.AnyOf = []string{of, "another"}
 		change(&e)
 		return e
 	}
@@ -192,7 +193,7 @@ roles: {db: {}}
 steps: [{name: one, after: complete}, {name: two, after: complete}]
 timeline:
 - expect: {holders: db, count: 1, not: [node-01, node-02]}
-- expect: {running: one, at_most: 1, for: rest}
+- expect: {running: [one, two], at_most: 1, for: rest}
 - expect: {began: one, at_least: 1, round: 2, for: 2s}
 - expect: {ended: one, who: all, within: 1s}
 - expect: {members: joined, count: all}
@@ -208,7 +209,7 @@ timeline:
 	}
 	want := []string{
 		"holders of db: exactly 1, without node-01 and node-02; within 30s",
-		"members that run one: at most 1; from here to the end",
+		"members that run one or two: at most 1; from here to the end",
 		"members that have begun one: at least 1, round 2; for 2s",
 		"members that have ended one: with all; within 1s",
 		"members joined: exactly 2; within 30s",

@@ -69,7 +69,7 @@ type (
 	}
 	expectKeys struct {
 		Holders text `yaml:"holders"`
-		Running text `yaml:"running"`
+		Running list `yaml:"running"`
 		Began   text `yaml:"began"`
 		Ended   text `yaml:"ended"`
 		Members text `yaml:"members"`

@@ -129,6 +129,7 @@ func TestABadFileIsRefusedWithItsLineAndWhatWasExpected(t *testing.T) {
 		"bad count":               {"count: 1", "count: some", `:18: count: expected a number of 0 or more, found "some"`},
 		"more than all":           {"count: 1", "count: 4", `:18: count: expected all, or up to 3 as there are members, found 4`},
 		"holders of no role":      {"holders: db", "holders: boss", `:18: holders: expected one of the roles leader, db, found "boss"`},
+		"running none":            {"holders: db", "running: []", `:18: running: expected steps, found none`},
 		"ended no step":           {"holders: db", "ended: it", `:18: ended: expected one of the steps ["start" "serve"], found "it"`},
 		"members how":             {"holders: db", "members: happy", `:18: members: expected joined, complete, failed, stopped, found "happy"`},
 		"verdict of whom":         {"holders: db", "verdict: open", `:18: expect: expected no count, at_most, at_least, who or not of a verdict`},

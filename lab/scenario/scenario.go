@@ -109,7 +109,8 @@ const (
 type Expectation struct {
 	Line  int
 	About string
-	Of    string // the role, the step, the state of members or the verdict
+	Of    string   // the role, the step, the state of members or the verdict
+	AnyOf []string // the steps of which one runs
 
 	// Of a set of members.
 	Exactly, AtMost, AtLeast int // -1 is not given

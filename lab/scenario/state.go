@@ -73,7 +73,7 @@ func (e *Expectation) look(s *state) (is outcome, seen string) {
 }
 
 // set returns the members that the expectation is about, sorted. Of running steps it
-// has a member as often as it runs the step, which should be once.
+// has a member as often as it runs one of them.
 func (e *Expectation) set(s *state) []string {
 	var set []string
 	round := e.Round
@@ -92,7 +92,7 @@ func (e *Expectation) set(s *state) []string {
 		}
 	case aboutRunning:
 		for _, r := range s.runs {
-			if r.step == e.Of && !r.over() && (e.Round == 0 || r.round == e.Round) {
+			if slices.Contains(e.AnyOf, r.step) && !r.over() && (e.Round == 0 || r.round == e.Round) {
 				set = append(set, r.member)
 			}
 		}

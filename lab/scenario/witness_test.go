@@ -68,6 +68,7 @@ func (s *stand) body(in *os.File, step, member string, exit int, command ...stri
 
 func running(st *state) string {
 	e := about(aboutRunning, "step")
+	e.AnyOf = []string{"step"}
 	return strings.Join(e.set(st), " ")
 }
 
@@ -110,7 +111,7 @@ func TestTheEndOfACommandIsSeenBeforeABeginningThatFollowedIt(t *testing.T) {
 		return conn
 	}
 	most := about(aboutRunning, "step")
-	most.AtMost, most.Rest = 1, true
+	most.AnyOf, most.AtMost, most.Rest = []string{"step"}, 1, true
 	j := newJudge(&most, &most, false)
 	s.world.watch(j)
 	before := open("a")
