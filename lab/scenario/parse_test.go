@@ -198,6 +198,18 @@ func TestAStepOfAFileIsTakenWithoutItsCommand(t *testing.T) {
 	}
 }
 
+func TestTheDocumentedScenarioIsRead(t *testing.T) {
+	text, err := os.ReadFile("../../docs/scenarios.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	block, _, _ := strings.Cut(rest, "```")
+	if s, err := parse("docs/scenarios.md", []byte(block)); err != nil || s.Name != "a backup survives its host" {
+		t.Errorf("got %v of\n%s", err, block)
+	}
+}
+
 // FuzzAnyFile: whatever is in a file, it is a scenario or is refused with its name.
 func FuzzAnyFile(f *testing.F) {
 	f.Add(sound)
