@@ -223,6 +223,10 @@ func (a *app) under(ctx context.Context, l agent.Local, s step, round profile.Ro
 	held := &lead{
 		stderr: a.stderr, ask: agent.LeadAsk{Role: s.passage.Role}, command: s.command, root: s.root, signals: signals, connect: l.Lead,
 		begin: func() (err error) {
+			// The wait for the slot may have outlasted the round.
+			if _, err = l.Pass(ctx, agent.Passing{Passage: coordinator.Passage{Round: round.N}}, nil); err != nil {
+				return err
+			}
 			if err = s.root.open(ctx); err != nil {
 				return err
 			}
