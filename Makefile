@@ -6,7 +6,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help bench build demo test lint sim-slice check packages packages-check content e2e e2e-slice e2e-packages fuzz kills sim proof clean
+.PHONY: help bench soak build demo test lint sim-slice check packages packages-check content e2e e2e-slice e2e-packages fuzz kills sim proof clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,11 @@ HOSTS      = -packages=$(CURDIR)/dist -bin=$(CURDIR)/bin -cache=$(E2E_CACHE) -ho
 e2e-packages: build packages
 	@scripts/need-tools.sh packages e2e
 	@scripts/packages.sh newer
+
+SOAK ?= 10m
+
+soak: ## churn a cluster of 200 members of all kinds for SOAK (10m, or 4h): broken promises, leaks, memory that grows
+	@$(GO) test -count=1 -timeout=24h -v -run TestSoak ./lab/soak -args -soak.for=$(SOAK) -soak.members=200 | scripts/closing-line.sh
 
 RUNS       ?= 3
 LARGE_RUNS ?= $(RUNS)

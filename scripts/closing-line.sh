@@ -6,4 +6,4 @@ if grep -q '^FAIL' <<<"$said" || ! grep -q '^ok ' <<<"$said"; then
 	printf '%s\n' "$said"
 	exit 1
 fi
-grep -E '^(meetings|crowds|simulation): ' <<<"$said"
+grep -E '^(meetings|crowds|simulation|soak): ' <<<"$said"

@@ -52,6 +52,8 @@ var arrows = []arrow{
 		"lab/bench/performance runs muster-lab from outside, and knows only what it prints"},
 	{"lab/scenario", []string{"coordinator", "endpoint", "lab", "profile", "steps"},
 		"lab/scenario checks gates and steps of a file before anything is started, and else runs real muster processes from outside"},
+	{"lab/soak", []string{"agent", "endpoint", "lab", "profile", "profile/drp"},
+		"lab/soak runs whole agents in one process, so that it sees what they leave behind"},
 	{"lab/...", []string{"config", "endpoint/...", "lab/...", "profile", "profile/drp"},
 		"lab runs real muster processes from outside, as an operator would"},
 	{"packaging/...", nil,
