@@ -100,7 +100,7 @@ func (s *soak) runAll(ctx context.Context, members []*member, round int) (seen m
 	seen = map[*member]bool{}
 	for begun := time.Now(); err == nil && len(seen) < len(members) && time.Since(begun) < seenBy; {
 		for _, m := range members {
-			if run := m.run(); run.Round == round && run.State == profile.Running {
+			if run := m.run(); run.Round == round && run.Workflow == workflow && run.State == profile.Running {
 				seen[m] = true
 			}
 		}
