@@ -118,7 +118,7 @@ func (p *Peer) Attend(ctx context.Context) error {
 		}
 		return p.Elector.Pace()
 	}
-	watch := profile.Watch{Store: p.cfg.Store, View: p.cfg.View, Pace: pace, Outlook: p.outlook, Random: p.cfg.Random, Trouble: p.cfg.Trouble, Looked: p.cfg.Looked}
+	watch := profile.Watch{Store: p.cfg.Store, View: p.cfg.View, Pace: pace, Outlook: p.outlook, Hot: p.outlook.Hot, Random: p.cfg.Random, Trouble: p.cfg.Trouble, Looked: p.cfg.Looked}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.cfg.Board.Run(ctx, "watch", watch.Run) })
 	g.Go(func() error { return p.cfg.Board.Run(ctx, "referee", p.referee.Run) })

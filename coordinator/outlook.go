@@ -47,6 +47,7 @@ const (
 	restGone      = time.Second
 	pollOwn       = 7 * time.Second
 	restOwn       = time.Minute
+	progressEach  = 200 * time.Millisecond
 )
 
 // awaiting is a barrier that somebody waits for, and how it comes on.
@@ -59,6 +60,8 @@ type awaiting struct {
 	missing int           // of them
 	own     bool          // the own machine is
 	counted time.Time     // when that was
+	records *byte         // where their text in that state lies
+	read    time.Time     // when that was read
 	rest    time.Duration // from then on until the next look
 	due     time.Time     // of that look; zero where nothing can be told
 	most    time.Duration // that looks rest
@@ -111,6 +114,17 @@ func (o *Outlook) Hold() time.Duration {
 	return least
 }
 
+// Hot reports whether a look that is due needs no more than the hot params, as no
+// record can bring what is waited for: the own machine is missing.
+func (o *Outlook) Hot() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.countLocked()
+	return len(all) > 0 && !slices.ContainsFunc(all, func(a *awaiting) bool {
+		return !a.own || time.Since(a.read) >= progressEach*time.Duration(a.total)
+	})
+}
+
 // countLocked returns the barriers that are waited for, as of now; none if
 // somebody waits for something else, too, for which there is no rest.
 func (o *Outlook) countLocked() []*awaiting {
@@ -120,6 +134,9 @@ func (o *Outlook) countLocked() []*awaiting {
 	d, n := o.view.Latest()
 	for _, a := range o.awaited {
 		if a.n != n {
+			if text := d.Params[profile.ParamMembers]; len(text) > 0 && a.records != &text[0] {
+				a.records, a.read = &text[0], time.Now()
+			}
 			a.count(d, o.uuid)
 			a.n = n
 		}

@@ -38,6 +38,32 @@ func wantLook(t *testing.T, o *coordinator.Outlook, when string, due, hold time.
 	}
 }
 
+func TestWhileTheOwnMachineIsMissingLooksReadTheRecordsForProgressAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, view, o, release := outlook(t, profile.Seed{Leaders: 1})
+		all := members(50)
+		want := func(when string, hot bool) {
+			t.Helper()
+			if got := o.Hot(); got != hot {
+				t.Errorf("%s: the hot params are enough: %v, want %v", when, got, hot)
+			}
+		}
+		want("the wait begins", true)
+		pass(9 * time.Second)
+		_, n := view.Latest()
+		view.PutParams(w.Document().Params, profile.HotParams(), n)
+		want("after 9 s", true)
+		pass(time.Second)
+		want("after 10 s", false)
+		done(w, view, all[1:10]...)
+		want("the records are read", true)
+		done(w, view, all[0])
+		want("the own machine is done", false)
+		release()
+		want("nobody waits", false)
+	})
+}
+
 func TestLooksComeSoonerTheFewerAreMissingAndTheFasterTheyCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, view, o, release := outlook(t, profile.Seed{Leaders: 1})

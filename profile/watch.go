@@ -17,6 +17,9 @@ type Watch struct {
 	// Outlook says how long looks may rest for the sake of those who wait, while
 	// Pace is the usual; nil is never.
 	Outlook Outlook
+	// Hot says whether a look that is due by Outlook needs no more than the hot
+	// params; nil is never.
+	Hot func() bool
 	// Trouble, which may be nil, is told when watching begins to fail, and with
 	// nil when it works again.
 	Trouble func(error)
@@ -80,8 +83,10 @@ func (w *watching) look(ctx context.Context, version string) error {
 }
 
 func (w *watching) read(ctx context.Context, version string) error {
-	wanted, _ := w.View.Wanted()
-	names := append(HotParams(), wanted...)
+	names, hot := HotParams(), w.Hot != nil && w.pace() == 0 && w.Hot()
+	if wanted, _ := w.View.Wanted(); !hot {
+		names = append(names, wanted...)
+	}
 	d, _ := w.View.Latest()
 	known, _ := w.View.whole()
 	w.versions = w.versions || known != "" || version != ""
@@ -90,7 +95,7 @@ func (w *watching) read(ctx context.Context, version string) error {
 		names = append(names, ParamMembers)
 	case version != "" && (w.overtaken() || known == version):
 		return nil // the answer to one's own write said it all
-	case version == "" && w.versions && !w.Due().IsZero():
+	case version == "" && w.versions && !hot && !w.Due().IsZero():
 		if known == "" { // put together of two: no state to ask after
 			return w.View.Reread(ctx, w.Store)
 		}

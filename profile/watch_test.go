@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,7 @@ type watched struct {
 	calls []string
 	deaf  func(c memory.Call) error // how a long poll that reads fails; nil if it works
 	stays bool                      // looks stay due
+	hot   atomic.Bool               // looks need the hot params alone
 	mu    sync.Mutex
 }
 
@@ -87,7 +89,7 @@ func watchThrough(t *testing.T, through func(profile.Store) profile.Store, do fu
 		})
 		ctx, stop := context.WithCancelCause(t.Context())
 		var ended sync.WaitGroup
-		ended.Go(func() { profile.Watch{Store: through(store), View: w.view, Outlook: w}.Run(ctx) })
+		ended.Go(func() { profile.Watch{Store: through(store), View: w.view, Outlook: w, Hot: w.hot.Load}.Run(ctx) })
 		time.Sleep(time.Second)
 		do(w)
 		stop(errors.New("end of the test"))
@@ -125,6 +127,19 @@ func TestALookThatIsDueReadsTheWholeAndTheNextPollAsksAfterIt(t *testing.T) {
 		w.wantCalls(t, "before it is due")
 		time.Sleep(time.Minute)
 		w.wantCalls(t, "since it was", "ReadChanged", "Changed")
+	})
+}
+
+func TestALookThatNeedsNoMoreReadsTheHotParams(t *testing.T) {
+	watch(t, func(w *watched) {
+		w.hot.Store(true)
+		w.set(time.Now().Add(30*time.Second), 0)
+		w.stir() // a hint that was asked for before
+		time.Sleep(time.Second)
+		w.wantCalls(t, "a hint", "Changed", "ReadParams")
+		time.AfterFunc(29100*time.Millisecond, func() { w.set(time.Now().Add(time.Hour), 0) })
+		time.Sleep(time.Minute)
+		w.wantCalls(t, "since it was due", "ReadParams")
 	})
 }
 
