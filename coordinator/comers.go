@@ -28,8 +28,12 @@ func (w *comers) look(d *profile.Document, out *Outcome) {
 	if w.lives == nil {
 		w.lives = map[string]string{}
 	}
+	listed := make(map[string]bool, len(expected.Members))
+	for _, uuid := range expected.Members {
+		listed[uuid] = true
+	}
 	for _, uuid := range sortedKeys(w.lives) {
-		if !slices.Contains(expected.Members, uuid) {
+		if !listed[uuid] {
 			delete(w.lives, uuid)
 			w.departed = append(w.departed, uuid)
 		}
@@ -44,7 +48,7 @@ func (w *comers) look(d *profile.Document, out *Outcome) {
 		}
 	}
 	for _, uuid := range sortedKeys(records) {
-		if records[uuid].Joined() && !slices.Contains(expected.Members, uuid) {
+		if records[uuid].Joined() && !listed[uuid] {
 			out.Late = append(out.Late, called(records, uuid))
 		}
 	}
