@@ -30,6 +30,9 @@ func newWay() *way {
 // bound bounds a request by the way.
 func (w *way) bound(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	if w.open.Err() != nil {
+		cancel(errCut) // AfterFunc would do so in its own time, when the request is perhaps sent
+	}
 	release := context.AfterFunc(w.open, func() { cancel(errCut) })
 	return ctx, func() { release(); cancel(nil) }
 }

@@ -26,26 +26,29 @@ func render(r report) (text string, silent []string, err error) {
 	goals, missed := r.table()
 	var reasons strings.Builder
 	for _, g := range missed {
-		fmt.Fprintf(&reasons, "- **%s.** ", g.figure)
+		var why strings.Builder
 		if reason := t.Lookup(g.key); reason == nil {
 			silent = append(silent, g.key)
-			reasons.WriteString("Not looked into yet.")
-		} else if err := reason.Execute(&reasons, nil); err != nil {
+			why.WriteString("Not looked into yet.")
+		} else if err := reason.Execute(&why, nil); err != nil {
 			return "", nil, err
 		}
-		reasons.WriteString("\n")
+		fmt.Fprintf(&reasons, "- **%s.**\n  %s\n", g.figure, strings.ReplaceAll(why.String(), "\n", "\n  "))
 	}
 	var b strings.Builder
 	err = t.Execute(&b, map[string]any{
 		"Goals": goals, "Reasons": strings.TrimRight(reasons.String(), "\n"), "Runs": r.all(), "Rest": r.rest(),
 		"Micro": r.Micro, "Version": r.Version, "Host": r.Host, "Go": r.Go, "Times": r.times(), "Idle": r.plan.idle,
 	})
-	return b.String(), silent, err
+	return strings.TrimLeft(b.String(), "\n"), silent, err
 }
 
 // times says how often was run.
 func (r report) times() string {
 	s := fmt.Sprintf("medians of %d runs", r.Runs)
+	if r.Runs == 1 {
+		s = "of one run"
+	}
 	if r.LargeRuns != r.Runs {
 		s += fmt.Sprintf(" (N = %d: of %d)", r.plan.large, r.LargeRuns)
 	}
@@ -84,7 +87,7 @@ func (g goal) cell(compat string) (string, bool) {
 			return "", true
 		}
 		v := p.found(compat)
-		found = append(found, fmt.Sprintf("%.3g%s", v, p.unit))
+		found = append(found, number(v)+p.unit)
 		good = good && v <= p.limit
 	}
 	verdict := "met"
@@ -92,6 +95,14 @@ func (g goal) cell(compat string) (string, bool) {
 		verdict = "**missed**"
 	}
 	return strings.Join(found, " / ") + ": " + verdict, good
+}
+
+// number writes three digits that matter, and no more than there are.
+func number(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 // all is the table of the benches that something happens in.
@@ -135,8 +146,9 @@ func (r report) rest() string {
 		w.Kind = bench.Failover
 		fmt.Fprintf(&text, "| failover, %s | %s | another member leads %.1f s after the cut |\n", slots(true, r.plan.ttl), name(compat), r.Found.median(w, func(r bench.Result) float64 { return r.Gap / 1000 }))
 	}
-	p := r.Found.of(what{Kind: bench.Idle, Members: r.plan.middle, Processes: true})[0].EachProcess
-	fmt.Fprintf(&text, "| idle, sticky, in processes | %s | RSS %.1f MB (most %.1f), of it %.1f MB not of files; CPU %.3f %% of a core (most %.3f) |", name(""), p.RSS.P50, p.RSS.Max, p.Anon.P50, p.CPU.P50, p.CPU.Max)
+	rest := r.Found.of(what{Kind: bench.Idle, Members: r.plan.middle, Processes: true})[0]
+	p := rest.EachProcess
+	fmt.Fprintf(&text, "| idle, sticky, in processes | %s | RSS %.1f MB (most %.1f), of it %.1f MB not of files; CPU on average %.3f %% of a core (most %.3f) |", name(""), p.RSS.P50, p.RSS.Max, p.Anon.P50, meanCPU(rest), p.CPU.Max)
 	return text.String()
 }
 
