@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
 
+	"muster/coordinator"
 	"muster/facts"
 	"muster/internal/backoff"
 	"muster/internal/boottime"
@@ -194,12 +195,15 @@ func (a *Agent) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before, n := a.view.Latest()
 	d, err = a.member.Join(ctx, joining)
 	if err != nil {
 		return fmt.Errorf("join %q: %w", a.cfg.Profile, err)
 	}
+	_, now := a.view.Latest()
+	first := coordinator.Found{Machine: a.machine, Known: coordinator.RoundID(before), Later: now > n}
 	a.peer = NewPeer(PeerConfig{
-		Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, First: a.machine,
+		Member: a.member, Store: a.cfg.Store, View: a.view, Machine: a.cfg.Machine, First: first,
 		Runs: a.dir, OnDemand: a.cfg.OnDemand, Brief: a.cfg.Brief, Logger: a.log, Trouble: a.watchTrouble, Looked: a.health.seen, Board: a.board, Clock: a.clock,
 	})
 	a.past, a.began, a.joined = a.member.State().Tenures, boottime.Now(), time.Now()

@@ -21,7 +21,7 @@ type PeerConfig struct {
 	Store   profile.Store
 	View    *profile.View
 	Machine profile.MachineStore // nil without a machine token
-	First   profile.Machine      // the machine as it was read before joining
+	First   coordinator.Found    // that machine before joining
 	Runs    coordinator.RunJournal
 	Logger  hclog.Logger
 	// Trouble is told when the profile cannot be watched, and with nil when it
@@ -40,6 +40,9 @@ type PeerConfig struct {
 	// Board is told what the loops do; nil tells nobody.
 	Board *pulse.Board
 }
+
+// briefStart is what a command is given to say what it waits for.
+const briefStart = 100 * time.Millisecond
 
 // Peer is a member at work: the loops that every member runs, without the
 // files, facts and socket of a host. Agent runs it, and so do simulations,
@@ -120,7 +123,14 @@ func (p *Peer) Attend(ctx context.Context) error {
 	}
 	watch := profile.Watch{Store: p.cfg.Store, View: p.cfg.View, Pace: pace, Outlook: p.outlook, Hot: p.outlook.Hot, Random: p.cfg.Random, Trouble: p.cfg.Trouble, Looked: p.cfg.Looked}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.cfg.Board.Run(ctx, "watch", watch.Run) })
+	g.Go(func() error {
+		if p.cfg.Brief { // else its first long poll is under way before it has said what it waits for
+			if err := backoff.Sleep(ctx, briefStart); err != nil {
+				return err
+			}
+		}
+		return p.cfg.Board.Run(ctx, "watch", watch.Run)
+	})
 	g.Go(func() error { return p.cfg.Board.Run(ctx, "referee", p.referee.Run) })
 	if p.completion != nil {
 		g.Go(func() error {

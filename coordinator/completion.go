@@ -44,10 +44,16 @@ type Completion struct {
 // resultsKept is how many rounds of results a record keeps.
 const resultsKept = 4
 
+// Found is the machine as it was read before joining.
+type Found struct {
+	profile.Machine
+	Known string // id of the round that the profile had when it was read before that, or ""
+	Later bool   // the view has a state that was asked for after that
+}
+
 // Run watches until ctx ends, and returns its cause; or until the member's
-// identity is lost. Trouble with the endpoint is outlived. first is the machine
-// as it was read before joining.
-func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
+// identity is lost. Trouble with the endpoint is outlived.
+func (c *Completion) Run(ctx context.Context, first Found) error {
 	last, err := c.Journal.LoadRun()
 	if err != nil {
 		return fmt.Errorf("last run of the machine: %w", err)
@@ -55,8 +61,8 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 	c.last = last // nobody else looks before it has begun
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	note := func(m profile.Machine, known string) error {
-		err := c.look(ctx, m, known)
+	note := func(m Found) error {
+		err := c.look(ctx, m)
 		if errors.Is(err, profile.ErrTwin) || errors.Is(err, profile.ErrForgotten) {
 			cancel(err)
 		}
@@ -64,7 +70,7 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 	}
 	since, noted := first.Version, true
 	c.mu.Lock()
-	err = note(first, "")
+	err = note(first)
 	c.mu.Unlock()
 	if err != nil {
 		c.Logger.Warn("completion is held up", "err", err)
@@ -76,7 +82,7 @@ func (c *Completion) Run(ctx context.Context, first profile.Machine) error {
 		if !noted {
 			// How the machine was found says how its run began: it is noted
 			// before what the machine has become since.
-			if err := note(first, ""); err != nil {
+			if err := note(first); err != nil {
 				return err
 			}
 			noted = true
@@ -106,21 +112,29 @@ func (c *Completion) Look(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.read(ctx, func(m profile.Machine, known string) error { return c.look(ctx, m, known) })
+	return c.read(ctx, func(m Found) error { return c.look(ctx, m) })
 }
 
 // read reads the machine, and hands it on with the round that was known before.
-func (c *Completion) read(ctx context.Context, note func(m profile.Machine, known string) error) error {
+func (c *Completion) read(ctx context.Context, note func(Found) error) error {
 	known := c.known()
-	m, err := c.Machine.Read(ctx)
+	m, err := c.find(ctx)
 	if err != nil {
-		return fmt.Errorf("own machine: %w", err)
+		return err
 	}
-	if err := note(m, known); err != nil {
+	if err := note(Found{Machine: m, Known: known}); err != nil {
 		return err
 	}
 	c.noted = m.Version
 	return nil
+}
+
+func (c *Completion) find(ctx context.Context) (profile.Machine, error) {
+	m, err := c.Machine.Read(ctx)
+	if err != nil {
+		return m, fmt.Errorf("own machine: %w", err)
+	}
+	return m, nil
 }
 
 // newest implements Follow.Known: a machine that changed several times in a row
@@ -145,6 +159,11 @@ func (c *Completion) startLocked() chan struct{} {
 // known is the id of the round that is open as far as this process knows.
 func (c *Completion) known() string {
 	d, _ := c.View.Latest()
+	return RoundID(d)
+}
+
+// RoundID is the id of the round of the state d, "" if that cannot be told.
+func RoundID(d *profile.Document) string {
 	round, err := d.Round()
 	if err != nil {
 		return ""
@@ -152,15 +171,22 @@ func (c *Completion) known() string {
 	return round.ID
 }
 
-// look takes note of the machine as it is now. known is the id of a round that
-// was open before the machine was read, or "".
-func (c *Completion) look(ctx context.Context, m profile.Machine, known string) error {
-	now, how := number(c.last, m, !c.began)
-	now.Known = known
+// look takes note of the machine as it was found.
+func (c *Completion) look(ctx context.Context, m Found) error {
+	now, how := number(c.last, m.Machine, !c.began)
+	now.Known = m.Known
 	if how != goesOn {
-		round, err := c.roundOf(ctx, now, how)
+		round, err := c.roundOf(ctx, now, how, m.Later)
 		if err != nil {
 			return err
+		}
+		if how != unseenOld && now.State != profile.Complete && round.ID != m.Known {
+			if again, err := c.wentOn(ctx, now, round); again != nil || err != nil {
+				if err == nil {
+					err = c.look(ctx, *again)
+				}
+				return err
+			}
 		}
 		now.Round, now.RoundID = round.N, round.ID
 		c.Logger.Info("run of the machine", "run", now.N, "round", now.Round, "workflow", now.Workflow, "state", now.State)
@@ -192,21 +218,40 @@ func (c *Completion) look(ctx context.Context, m profile.Machine, known string) 
 	return nil
 }
 
+// wentOn looks again at a machine that was found in the run now, as the round may
+// have been opened after that and after the end of the run, which then is none of the
+// round. It returns nil if that goes on, else what the machine has become.
+func (c *Completion) wentOn(ctx context.Context, now profile.Run, round profile.Round) (*Found, error) {
+	m, err := c.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	then, _ := number(c.last, m, !c.began)
+	if then.Known = now.Known; then == now {
+		return nil, nil
+	}
+	return &Found{Machine: m, Known: round.ID}, nil
+}
+
 // roundOf says which round a run belongs to. The round is read after the run
 // was seen: rounds are opened before workflows start, so a run of the new round
-// is never taken for one of the old. A run that is complete when it is first
+// is never taken for one of the old (nor one of the old for one of the new: wentOn).
+// A run that is complete when it is first
 // seen may have ended before that round was opened: it belongs to no round,
 // unless the round was known before the machine was last seen without it; or,
 // for the first run ever seen, unless the seed accepts that.
-func (c *Completion) roundOf(ctx context.Context, run profile.Run, how beginning) (profile.Round, error) {
+func (c *Completion) roundOf(ctx context.Context, run profile.Run, how beginning, later bool) (profile.Round, error) {
 	if how == unseenOld {
 		return profile.Round{N: run.Round, ID: run.RoundID}, nil
 	}
-	params, err := c.Store.ReadParams(ctx, profile.ParamRound, profile.ParamBarriers)
-	if err != nil {
-		return profile.Round{}, fmt.Errorf("read the round: %w", err)
+	d, _ := c.View.Latest()
+	if !later {
+		params, err := c.Store.ReadParams(ctx, profile.ParamRound, profile.ParamBarriers)
+		if err != nil {
+			return profile.Round{}, fmt.Errorf("read the round: %w", err)
+		}
+		d = &profile.Document{Params: params}
 	}
-	d := &profile.Document{Params: params}
 	round, err := d.Round()
 	if err != nil {
 		return profile.Round{}, err

@@ -152,6 +152,49 @@ func TestASlowRunOfTheOldRoundDoesNotCountForTheNewOne(t *testing.T) {
 	}
 }
 
+// A run is found when it goes on, and is over when the next round is opened, before it
+// is known which round it is of.
+func TestARunThatWasOverWhenTheRoundWasOpenedDoesNotCountForIt(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		t.Run(fmt.Sprintf("agent restarts %v", restarts), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+				h := w.all(1)[0]
+				pass(time.Minute)
+				h.finish(1)
+				pass(time.Minute)
+				found := false
+				h.faults = func(c memory.Call) memory.Fault {
+					if (c.Method == "ReadParams" || c.Method == "Apply") && !found {
+						found = true
+						h.finish(1)
+						w.open(1, true)
+					}
+					return memory.Fault{}
+				}
+				if restarts {
+					h.stop()
+				}
+				h.restart()
+				if restarts {
+					h.start()
+				}
+				pass(time.Hour)
+				if got := w.record("u00").Results["2"]; !found || got != "" {
+					t.Errorf("result %q in round 2, found %v; want none", got, found)
+				}
+				h.restart()
+				pass(time.Minute)
+				h.finish(2)
+				pass(time.Minute)
+				if got := w.verdict(2); got != profile.VerdictComplete {
+					t.Errorf("verdict %q after a run of the new round", got)
+				}
+			})
+		})
+	}
+}
+
 func TestAnAgentThatDiesOnTheWayStillRecordsItsCompletion(t *testing.T) {
 	barriers := profile.At(profile.ParamBarriers)
 	results := profile.At(profile.ParamMembers, "u00", "results")
@@ -279,6 +322,25 @@ func TestACompletionInARoundThatTheViewDoesNotKnowYetIsRecordedAtOnce(t *testing
 		pass(2 * time.Second)
 		if got := w.record("u00").Results["2"]; got != profile.Complete {
 			t.Errorf("result %q, want complete", got)
+		}
+	})
+}
+
+func TestTheRoundIsNotReadAgainForARunThatWasSeenBeforeJoining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := seeded(t, profile.Seed{Members: members(1), Leaders: 1})
+		h := w.host("u00")
+		reads := 0
+		h.faults = func(c memory.Call) memory.Fault {
+			if c.Method == "ReadParams" {
+				reads++
+			}
+			return memory.Fault{}
+		}
+		h.start()
+		pass(time.Second)
+		if got, _ := h.LoadRun(); got.Round != 1 || got.State != profile.Running || reads != 0 {
+			t.Errorf("run %+v after %d reads of params; want one that runs in round 1, after none", got, reads)
 		}
 	})
 }

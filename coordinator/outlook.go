@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -31,46 +32,68 @@ func NewOutlook(view *profile.View, uuid string) *Outlook { return &Outlook{view
 // Looks rest at most restEach for each who is awaited, so that few are quick; twice
 // that as long as the own machine is missing, whose completion brings the whole
 // profile with it; and never longer than MostRest, or restHolder where this member
-// holds a slot: it is to give that up soon when it is asked to. Whoever comes first
-// after a calm is given restFirst for each who is awaited, restFirstMost at most, so
-// that those who come with it cost one look; restLeast for each bounds what so many
-// looks cost the endpoint. Who has the verdict is about to go, within restGone.
+// holds a slot: it is to give that up soon when it is asked to. restLeast for each
+// who is awaited bounds what so many looks cost the endpoint, and a restShare-th of
+// the wait, restSome at most, how many they are. Who has the verdict is about to go,
+// within restGone.
 // The own machine is polled every pollOwn, so that there is room for polling the
 // profile, and every restOwn once it is done.
 const (
-	restEach      = 400 * time.Millisecond
-	restHolder    = 8 * time.Second
-	restFirst     = 20 * time.Millisecond
-	restFirstMost = 5 * time.Second
-	restLeast     = 2 * time.Millisecond
-	restFew       = time.Second
-	restGone      = time.Second
-	pollOwn       = 7 * time.Second
-	restOwn       = time.Minute
-	progressEach  = 200 * time.Millisecond
+	restEach     = 400 * time.Millisecond
+	restHolder   = 8 * time.Second
+	restLeast    = 2 * time.Millisecond
+	restShare    = 50
+	restSome     = 2 * time.Second
+	restFew      = time.Second
+	restGone     = time.Second
+	pollOwn      = 7 * time.Second
+	restOwn      = time.Minute
+	progressEach = 200 * time.Millisecond
+)
+
+// How others come is foretold from how they came. Once the own machine is done a
+// firstShare-th of the wait, restSome at most, is taken to see whether they come
+// faster than before; of those who came since then, farther than spanMost times as
+// long as that took is foretold only if they came as before. calmTimes as long
+// as one of them should take without anybody is a calm. unsureTimes the deviation of
+// what is foretold is taken off.
+const (
+	firstShare  = 20
+	spanMost    = 6
+	calmTimes   = 4
+	unsureTimes = 0.6
 )
 
 // awaiting is a barrier that somebody waits for, and how it comes on.
 type awaiting struct {
 	name  string
 	round profile.Round
+	begun time.Time // the wait
 
 	n       uint64        // number of the state that was counted
 	total   int           // who are awaited, by that state
 	missing int           // of them
 	own     bool          // the own machine is
-	counted time.Time     // when that was
 	records *byte         // where their text in that state lies
 	read    time.Time     // when that was read
+	seen    []sight       // that tell the pace, since the own machine is done or the last calm
+	before  sight         // the last one before them
+	calmed  bool          // there was a calm between the two
 	rest    time.Duration // from then on until the next look
 	due     time.Time     // of that look; zero where nothing can be told
 	most    time.Duration // that looks rest
 	mostOwn time.Duration // that they do while the own machine is missing
 }
 
+// sight is how many were missing at some moment.
+type sight struct {
+	at      time.Time
+	missing int
+}
+
 // Await says that somebody waits for a barrier in a round, until release is called.
 func (o *Outlook) Await(name string, round profile.Round) (release func()) {
-	a := &awaiting{name: name, round: round}
+	a := &awaiting{name: name, round: round, begun: time.Now()}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.awaited = append(o.awaited, a)
@@ -134,9 +157,6 @@ func (o *Outlook) countLocked() []*awaiting {
 	d, n := o.view.Latest()
 	for _, a := range o.awaited {
 		if a.n != n {
-			if text := d.Params[profile.ParamMembers]; len(text) > 0 && a.records != &text[0] {
-				a.records, a.read = &text[0], time.Now()
-			}
 			a.count(d, o.uuid)
 			a.n = n
 		}
@@ -147,17 +167,22 @@ func (o *Outlook) countLocked() []*awaiting {
 // count takes note of the state d. Where nothing can be told from it looks do not
 // rest.
 func (a *awaiting) count(d *profile.Document, uuid string) {
-	before, now := *a, time.Now()
-	a.missing, a.own, a.counted, a.rest, a.due = 0, false, now, 0, time.Time{}
+	now, ownBefore := time.Now(), a.own
+	fresh := !now.Before(a.due) // else these may be the hot params alone
+	if text := d.Params[profile.ParamMembers]; len(text) > 0 && a.records != &text[0] {
+		a.records, a.read, fresh = &text[0], now, true
+	}
 	b, err := barrierOf(d, a.name, a.round)
 	if err == nil && b.Verdict != "" {
-		a.due = now.Add(restGone)
-	}
-	if err != nil || b.Verdict != "" {
+		a.missing, a.own, a.due = 0, false, now.Add(restGone)
 		return
 	}
-	t, err := Count(d, a.name, a.round.N, b)
+	var t Tally
+	if err == nil {
+		t, err = Count(d, a.name, a.round.N, b)
+	}
 	if err != nil || !t.Settled {
+		a.missing, a.own, a.due = 0, false, time.Time{}
 		return
 	}
 	a.total, a.missing, a.own = t.Total, t.Total-len(t.Done)-len(t.Failed), slices.Contains(t.Missing, uuid)
@@ -169,31 +194,80 @@ func (a *awaiting) count(d *profile.Document, uuid string) {
 	a.mostOwn = min(rest, 2*a.most)
 	switch {
 	case a.own:
+		a.seen = []sight{{now, a.missing}}
 		a.rest = a.mostOwn
-	case a.missing > 1 && before.n != 0:
-		ahead := time.Duration(a.missing - 1)
-		a.rest = min(a.most, restFew*ahead*ahead, a.pause(before))
+	case fresh:
+		a.rest = a.see(sight{now, a.missing}, ownBefore)
+	default:
+		return // of who came nothing new is known
 	}
 	a.due = now.Add(a.rest)
 }
 
-// pause is how long a look rests while several are missing. Those who came while
-// the last one rested say how fast they come: the look is when two thirds of those
-// before the last will be there, so that a few looks come ever closer to it. Who
-// came later than that broke a calm: perhaps many come with it.
-func (a *awaiting) pause(before awaiting) time.Duration {
-	awaited := time.Duration(a.total)
-	calm := max(2*before.rest, min(restFirst*awaited, restFirstMost))
-	done := before.missing - a.missing
-	if done <= 0 {
-		return calm
+// see takes note of how many are missing, and returns how long the next look rests:
+// until all but one of them should be there. doneNow says that the own machine was
+// missing before.
+func (a *awaiting) see(now sight, doneNow bool) time.Duration {
+	waited := now.at.Sub(a.begun)
+	least := max(restLeast*time.Duration(a.total), min(waited/restShare, restSome))
+	var rest time.Duration
+	switch last := len(a.seen) - 1; {
+	case last < 0:
+		a.seen, rest = []sight{now}, least
+	case doneNow:
+		rest = min(waited/firstShare, restSome, foretold(a.seen[last], now))
+		a.before, a.seen, a.calmed = a.seen[last], []sight{now}, false
+	case a.seen[last].missing <= now.missing: // other news
+		a.seen[last], rest = now, 2*a.rest
+	case a.calm(now, least): // of the pace after it nothing is known
+		a.before, a.seen, a.calmed, rest = a.seen[last], []sight{now}, true, least
+	default:
+		a.seen = append(a.seen, now)
+		far := spanMost * now.at.Sub(a.seen[0].at)
+		if !a.calmed {
+			far = max(far, foretold(a.before, now))
+		}
+		rest = min(foretold(a.newest(), now), far)
 	}
-	took := a.counted.Sub(before.counted)
-	paced := max(restLeast*awaited, took/time.Duration(done)*time.Duration(a.missing-1))
-	if took <= before.rest+time.Second {
-		return paced
+	ahead := time.Duration(max(0, a.missing-1))
+	return min(max(least, rest), a.most, restFew*ahead*ahead)
+}
+
+// newest returns the sight since which the newest of those came who tell the pace: a
+// third as many as are missing, or all.
+func (a *awaiting) newest() sight {
+	for i := len(a.seen) - 2; i > 0; i-- {
+		if s := a.seen[i]; 3*(s.missing-a.missing) >= a.missing {
+			return s
+		}
 	}
-	return min(calm, paced)
+	return a.seen[0]
+}
+
+// calm reports whether the look that sees now had to wait much longer for somebody
+// to come than they took before it.
+func (a *awaiting) calm(now sight, least time.Duration) bool {
+	from, last := a.seen[0], a.seen[len(a.seen)-1]
+	if len(a.seen) == 1 {
+		from = a.before
+	}
+	var each time.Duration
+	if came := time.Duration(from.missing - last.missing); came > 0 {
+		each = last.at.Sub(from.at) / came
+		each += each / came // few may have been fast by chance
+	}
+	return now.at.Sub(a.due) > max(least, calmTimes*each)
+}
+
+// foretold is how long all but one of those who are missing at now need if they come
+// as fast as from then to now: less the more those may have been slow by chance.
+// Where nobody came it is longer than any rest.
+func foretold(then, now sight) time.Duration {
+	came, ahead := float64(then.missing-now.missing), float64(now.missing-1)
+	if came <= 0 {
+		return math.MaxInt64
+	}
+	return time.Duration(float64(now.at.Sub(then.at)) / came * ahead / (1 + unsureTimes/math.Sqrt(came)))
 }
 
 // hold is how long to rest at least where the profile is polled.

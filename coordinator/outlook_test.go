@@ -33,6 +33,7 @@ func wantLook(t *testing.T, o *coordinator.Outlook, when string, due, hold time.
 	if at := o.Due(); !at.IsZero() {
 		got = time.Until(at)
 	}
+	got = got.Truncate(time.Microsecond)
 	if held := o.Hold(); got != due || held != hold {
 		t.Errorf("%s: due in %s, hold %s; want %s, %s", when, got, held, due, hold)
 	}
@@ -64,7 +65,7 @@ func TestWhileTheOwnMachineIsMissingLooksReadTheRecordsForProgressAlone(t *testi
 	})
 }
 
-func TestLooksComeSoonerTheFewerAreMissingAndTheFasterTheyCome(t *testing.T) {
+func TestALookIsDueWhenAllButOneShouldBeThereByThePaceOfTheNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, view, o, release := outlook(t, profile.Seed{Leaders: 1})
 		all := members(50)
@@ -74,17 +75,22 @@ func TestLooksComeSoonerTheFewerAreMissingAndTheFasterTheyCome(t *testing.T) {
 		wantLook(t, o, "others are, the own machine is not", 22*time.Second, 22*time.Second)
 		pass(10 * time.Second)
 		done(w, view, all[0])
-		wantLook(t, o, "the own machine is, after 10 s", 20*time.Second, 16*time.Second)
+		wantLook(t, o, "the own machine is: a twentieth of the wait", time.Second, 16*time.Second)
 		pass(10 * time.Second)
 		done(w, view, all[10:30]...)
-		wantLook(t, o, "two a second", 9500*time.Millisecond, 8*time.Second)
-		pass(9500 * time.Millisecond)
+		// 19 of 20 are to come, 0.5 s each: less a deviation of 1/sqrt(20), 0.6 times.
+		wantLook(t, o, "two a second", 8376213*time.Microsecond, 8*time.Second)
+		pass(8500 * time.Millisecond)
 		see(view, w.Document())
-		wantLook(t, o, "nobody more", 19*time.Second, 8*time.Second)
-		pass(time.Minute)
-		done(w, view, all[30:46]...)
-		wantLook(t, o, "four, after a calm", 9*time.Second, 1600*time.Millisecond)
-		pass(9 * time.Second)
+		wantLook(t, o, "nobody more: twice as long", 16752426*time.Microsecond, 8*time.Second)
+		pass(18 * time.Second)
+		done(w, view, all[30:45]...)
+		// 1.2 s each for 4, less a deviation of 1/sqrt(15), 0.6 times.
+		wantLook(t, o, "fifteen more", 4156134*time.Microsecond, 2*time.Second)
+		pass(3 * time.Minute)
+		done(w, view, all[45:46]...)
+		wantLook(t, o, "one, after a calm: a fiftieth of the wait, 2 s at most", 2*time.Second, 1600*time.Millisecond)
+		pass(2 * time.Second)
 		done(w, view, all[46:48]...)
 		wantLook(t, o, "only two", time.Second, 800*time.Millisecond)
 		done(w, view, all[48])
@@ -94,20 +100,40 @@ func TestLooksComeSoonerTheFewerAreMissingAndTheFasterTheyCome(t *testing.T) {
 	})
 }
 
-func TestTheFirstWhoComesAfterACalmIsGivenASecondForOthersToComeWithIt(t *testing.T) {
+func TestWhoComesAfterACalmIsGivenALittleForOthersToComeWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, view, _, _ := outlook(t, profile.Seed{Leaders: 1})
 		all := members(50)
 		done(w, view, all[0])
 		o := coordinator.NewOutlook(view, "u00")
 		defer o.Await(profile.BarrierComplete, w.nth(1))()
-		wantLook(t, o, "the wait begins", 0, 19600*time.Millisecond)
+		wantLook(t, o, "the wait begins", 100*time.Millisecond, 19600*time.Millisecond)
 		pass(5 * time.Minute)
 		done(w, view, all[1])
-		wantLook(t, o, "the first comes", time.Second, 19200*time.Millisecond)
-		pass(time.Second)
+		wantLook(t, o, "the first comes", 2*time.Second, 19200*time.Millisecond)
+		pass(2 * time.Second)
 		done(w, view, all[2:49]...)
 		wantLook(t, o, "all but one came with it", 0, 0)
+	})
+}
+
+// Who completes first knows nothing of the pace of the others: the look comes ever
+// later, but no more than six times as late as they were watched.
+func TestOfAPaceThatIsHardlyKnownLittleIsForetold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, view, o, _ := outlook(t, profile.Seed{Leaders: 1})
+		all := members(50)
+		wantLook(t, o, "the wait begins", 22*time.Second, 22*time.Second)
+		pass(time.Second)
+		done(w, view, all[0])
+		wantLook(t, o, "the own machine is the first", 100*time.Millisecond, 19600*time.Millisecond)
+		pass(200 * time.Millisecond)
+		done(w, view, all[1])
+		// One in 0.2 s and 47 to come: 9.4 s, less 0.6 deviations of 1.
+		wantLook(t, o, "another", 5875*time.Millisecond, 19200*time.Millisecond)
+		pass(6 * time.Second)
+		done(w, view, all[2:26]...)
+		wantLook(t, o, "four a second", 5122610*time.Microsecond, 9600*time.Millisecond)
 	})
 }
 
@@ -141,7 +167,10 @@ func TestLooksSeeEveryRenewalOfTheShortestLease(t *testing.T) {
 		wantLook(t, o, "a lease of 30 s, the own machine runs", 10*time.Second, 10*time.Second)
 		pass(time.Minute)
 		done(w, view, "u00", "u01")
-		wantLook(t, o, "it is done", 10*time.Second, 10*time.Second)
+		o.Due()
+		pass(2 * time.Second)
+		done(w, view, "u02")
+		wantLook(t, o, "it is done, and the others are slow", 10*time.Second, 10*time.Second)
 	})
 }
 
@@ -152,7 +181,10 @@ func TestWhoHoldsASlotLooksSoonEnoughToHandItOver(t *testing.T) {
 		see(view, w.Document())
 		wantLook(t, o, "the own machine runs", 8*time.Second, 8*time.Second)
 		pass(10 * time.Minute)
-		done(w, view, "u00")
+		done(w, view, "u00", "u01")
+		o.Due()
+		pass(2 * time.Second)
+		done(w, view, "u02")
 		wantLook(t, o, "it is done, and the others are slow", 8*time.Second, 8*time.Second)
 	})
 }

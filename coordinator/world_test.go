@@ -296,6 +296,7 @@ func (h *host) join(ctx context.Context) error {
 }
 
 func (h *host) serve(ctx context.Context) error {
+	known := coordinator.RoundID(h.Document())
 	first, err := h.machine.Read(ctx)
 	if err != nil {
 		return err
@@ -303,7 +304,9 @@ func (h *host) serve(ctx context.Context) error {
 	if err := h.join(ctx); err != nil {
 		return err
 	}
+	_, n := h.view.Latest()
 	way := h.ways[len(h.ways)-1]
+	found := coordinator.Found{Machine: first, Known: known, Later: n > 1} // joining wrote, and the answer is the second state
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -319,7 +322,7 @@ func (h *host) serve(ctx context.Context) error {
 	completion := coordinator.Completion{
 		Member: h.member, Store: way, View: h.view, Machine: countedMachine{h.machine, h}, Journal: h, Logger: hclog.NewNullLogger(),
 	}
-	return completion.Run(ctx, first)
+	return completion.Run(ctx, found)
 }
 
 // countedMachine counts the reads of a machine.

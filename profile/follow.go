@@ -51,6 +51,9 @@ type Follow struct {
 	Known func(version string) string
 	// Outlook says how long looks may rest by what is known; nil takes the usual.
 	Outlook Outlook
+	// News returns a channel that is closed when more is known than now, by which a
+	// look may be due at another time; nil is never.
+	News func() <-chan struct{}
 	// Trouble is told when looking begins to fail, and with nil when it works
 	// again.
 	Trouble func(error)
@@ -165,6 +168,10 @@ func (f Follow) untilDue(ctx context.Context) (due bool, err error) {
 		return false, nil
 	}
 	for asked := time.Now(); ; {
+		var news <-chan struct{}
+		if f.News != nil {
+			news = f.News()
+		}
 		moment := f.due()
 		if moment.IsZero() {
 			return false, nil
@@ -173,7 +180,7 @@ func (f Follow) untilDue(ctx context.Context) (due bool, err error) {
 		if left <= 0 {
 			return true, nil
 		}
-		if err := backoff.Sleep(ctx, min(left, paceEvery)); err != nil {
+		if err := backoff.Doze(ctx, min(left, paceEvery), news); err != nil {
 			return false, err
 		}
 	}

@@ -40,9 +40,13 @@ func (w Watch) Run(ctx context.Context) error {
 		d, _ := w.View.Latest()
 		return HoldOff(d, w.Random)
 	}
+	news := func() <-chan struct{} {
+		_, n := w.View.Latest()
+		return w.View.After(n)
+	}
 	return Follow{
 		Source: w.Store, Since: doc.Version, Known: run.known, Look: run.look, HoldOff: holdOff,
-		Pace: run.pace, Outlook: run, Trouble: w.Trouble, Random: w.Random,
+		Pace: run.pace, Outlook: run, News: news, Trouble: w.Trouble, Random: w.Random,
 	}.Run(ctx)
 }
 

@@ -53,7 +53,10 @@ func (b *Backoff) Reset() { b.ceiling = b.base }
 
 // Sleep waits for d and returns nil, or returns the cause of ctx as soon as ctx ends. With ctx already ended it
 // returns at once, whatever d is. It is safe for concurrent use. A loop that ctx belongs to is reported as pausing.
-func Sleep(ctx context.Context, d time.Duration) error {
+func Sleep(ctx context.Context, d time.Duration) error { return Doze(ctx, d, nil) }
+
+// Doze is Sleep that also ends, with nil, when wake is closed.
+func Doze(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -67,6 +70,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-timer.C:
-		return nil
+	case <-wake:
 	}
+	return nil
 }

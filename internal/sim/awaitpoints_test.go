@@ -50,5 +50,5 @@ var awaitPoints = []point{
 	"Until@election.(*Leadership).unused",
 	"machine.Changed@coordinator.(*Completion).Run",
 	"machine.Read@agent.(*Agent).join",
-	"machine.Read@coordinator.(*Completion).read",
+	"machine.Read@coordinator.(*Completion).find",
 }

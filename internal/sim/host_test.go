@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"muster/agent"
+	"muster/coordinator"
 	"muster/profile"
 	"muster/profile/memory"
 )
@@ -77,7 +78,7 @@ func (h *host) supervise(ctx context.Context, random *rand.Rand) {
 
 // live is the agent from its start, as agent.Agent does it.
 func (l *life) live() error {
-	var first profile.Machine
+	var first coordinator.Found
 	var err error
 	for wait := time.Second; ; wait = min(2*wait, 5*time.Second) {
 		if first, err = l.join(); !errors.Is(err, profile.ErrUnavailable) && !errors.Is(err, profile.ErrNotSeeded) {
@@ -102,7 +103,7 @@ func (l *life) live() error {
 	return peer.Run(l.ctx)
 }
 
-func (l *life) join() (profile.Machine, error) {
+func (l *life) join() (first coordinator.Found, err error) {
 	l.mu.Lock()
 	state := l.state
 	l.mu.Unlock()
@@ -111,8 +112,9 @@ func (l *life) join() (profile.Machine, error) {
 		err = d.Check()
 	}
 	if err != nil {
-		return profile.Machine{}, err
+		return first, err
 	}
+	first.Known = coordinator.RoundID(d)
 	l.view = profile.NewView(d)
 	ids := l.source("ids")
 	member := profile.NewMember(profile.MemberConfig{
@@ -126,12 +128,13 @@ func (l *life) join() (profile.Machine, error) {
 	l.mu.Lock()
 	l.member = member
 	l.mu.Unlock()
-	machine, err := ownMachine{l}.Read(l.ctx)
-	if err != nil {
-		return machine, err
+	if first.Machine, err = (ownMachine{l}).Read(l.ctx); err != nil {
+		return first, err
 	}
 	_, err = l.member.Join(l.ctx, profile.Joining{Name: "host " + l.uuid, Address: "10.0.0.1", Version: "v1", Hardware: "hardware of " + l.uuid})
-	return machine, err
+	_, n := l.view.Latest()
+	first.Later = n > 1 // it was written, and the answer is the second state
+	return first, err
 }
 
 // leads returns the slot of role that the host leads, or "".

@@ -87,6 +87,7 @@ func (m *member) tryToJoin(ctx context.Context) error {
 	}
 	m.view = profile.NewView(d)
 	m.seen = sighting{at: time.Now()}
+	_, n := m.view.Latest()
 	own := profile.NewMember(profile.MemberConfig{Store: m.store, View: m.view, Journal: m.dir, State: state})
 	_, err = own.Join(ctx, profile.Joining{
 		Name: m.name, Address: first.Address, Version: "bench", Hardware: "of " + m.uuid,
@@ -95,8 +96,10 @@ func (m *member) tryToJoin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, now := m.view.Latest()
 	m.peer = agent.NewPeer(agent.PeerConfig{
-		Member: own, Store: m.store, View: m.view, Machine: m.machine, First: first, Runs: m.dir, Logger: hclog.NewNullLogger(),
+		Member: own, Store: m.store, View: m.view, Machine: m.machine, First: coordinator.Found{Machine: first, Known: coordinator.RoundID(d), Later: now > n},
+		Runs: m.dir, Logger: hclog.NewNullLogger(),
 	})
 	return nil
 }
