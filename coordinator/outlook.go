@@ -36,6 +36,10 @@ func NewOutlook(view *profile.View, uuid string) *Outlook { return &Outlook{view
 // who is awaited bounds what so many looks cost the endpoint, and a restShare-th of
 // the wait, restSome at most, how many they are. Who has the verdict is about to go,
 // within restGone.
+// Where all who are awaited would read more than lookRate if they looked so often, which
+// is a Gbit/s, they rest until they do not, and look at the hot params alone meanwhile:
+// when all should be there, and then after a hotShare-th of the time since the last
+// look. Below restMuch that is not worth while.
 // The own machine is polled every pollOwn, so that there is room for polling the
 // profile, and every restOwn once it is done.
 const (
@@ -46,6 +50,9 @@ const (
 	restSome     = 2 * time.Second
 	restFew      = time.Second
 	restGone     = time.Second
+	restMuch     = time.Second
+	lookRate     = 100e6 // bytes a second
+	hotShare     = 4
 	pollOwn      = 7 * time.Second
 	restOwn      = time.Minute
 	progressEach = 200 * time.Millisecond
@@ -81,6 +88,7 @@ type awaiting struct {
 	calmed  bool          // there was a calm between the two
 	rest    time.Duration // from then on until the next look
 	due     time.Time     // of that look; zero where nothing can be told
+	much    time.Duration // that a look at the whole profile rests at least; 0 if it is small
 	most    time.Duration // that looks rest
 	mostOwn time.Duration // that they do while the own machine is missing
 }
@@ -137,15 +145,22 @@ func (o *Outlook) Hold() time.Duration {
 	return least
 }
 
-// Hot reports whether a look that is due needs no more than the hot params, as no
-// record can bring what is waited for: the own machine is missing.
+// Hot reports whether a look that is due is at the hot params alone: as no record can
+// bring what is waited for, while the own machine is missing; or as the records are
+// large.
 func (o *Outlook) Hot() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := o.countLocked()
-	return len(all) > 0 && !slices.ContainsFunc(all, func(a *awaiting) bool {
-		return !a.own || time.Since(a.read) >= progressEach*time.Duration(a.total)
-	})
+	return len(all) > 0 && !slices.ContainsFunc(all, func(a *awaiting) bool { return !a.hot() })
+}
+
+func (a *awaiting) hot() bool {
+	age := time.Since(a.read)
+	if a.own {
+		return age < progressEach*time.Duration(a.total)
+	}
+	return a.much > 0 && (a.missing <= 1 || age < a.much)
 }
 
 // countLocked returns the barriers that are waited for, as of now; none if
@@ -167,10 +182,9 @@ func (o *Outlook) countLocked() []*awaiting {
 // count takes note of the state d. Where nothing can be told from it looks do not
 // rest.
 func (a *awaiting) count(d *profile.Document, uuid string) {
-	now, ownBefore := time.Now(), a.own
-	fresh := !now.Before(a.due) // else these may be the hot params alone
+	now, ownBefore, whole := time.Now(), a.own, false
 	if text := d.Params[profile.ParamMembers]; len(text) > 0 && a.records != &text[0] {
-		a.records, a.read, fresh = &text[0], now, true
+		a.records, a.read, whole = &text[0], now, true
 	}
 	b, err := barrierOf(d, a.name, a.round)
 	if err == nil && b.Verdict != "" {
@@ -192,45 +206,69 @@ func (a *awaiting) count(d *profile.Document, uuid string) {
 	}
 	a.most = min(rest, restEach*time.Duration(t.Total))
 	a.mostOwn = min(rest, 2*a.most)
-	switch {
+	a.much = muchOf(d, a.total)
+	switch due := !now.Before(a.due); {
 	case a.own:
 		a.seen = []sight{{now, a.missing}}
 		a.rest = a.mostOwn
-	case fresh:
-		a.rest = a.see(sight{now, a.missing}, ownBefore)
+	case !whole && !due:
+		return // the hot params, which say nothing of who came
+	case !whole && a.hot():
+		a.rest = max(a.least(now), now.Sub(a.read)/hotShare)
 	default:
-		return // of who came nothing new is known
+		a.rest = a.see(sight{now, a.missing}, ownBefore)
 	}
-	a.due = now.Add(a.rest)
+	if a.due = now.Add(a.rest); a.much > 0 && a.missing <= 1 {
+		a.due = time.Time{} // the hint is small
+	}
+}
+
+// muchOf is how long looks of so many at the whole profile rest for its size.
+func muchOf(d *profile.Document, members int) time.Duration {
+	size := 0
+	for _, value := range d.Params {
+		size += len(value)
+	}
+	if rest := time.Duration(float64(members) * float64(size) / lookRate * float64(time.Second)); rest >= restMuch {
+		return rest
+	}
+	return 0
+}
+
+// least is how long any look rests.
+func (a *awaiting) least(now time.Time) time.Duration {
+	return max(restLeast*time.Duration(a.total), min(now.Sub(a.begun)/restShare, restSome))
 }
 
 // see takes note of how many are missing, and returns how long the next look rests:
 // until all but one of them should be there. doneNow says that the own machine was
 // missing before.
 func (a *awaiting) see(now sight, doneNow bool) time.Duration {
-	waited := now.at.Sub(a.begun)
-	least := max(restLeast*time.Duration(a.total), min(waited/restShare, restSome))
-	var rest time.Duration
+	least := a.least(now.at)
+	rest, end := least, time.Duration(math.MaxInt64) // end is when all but one should be there
 	switch last := len(a.seen) - 1; {
 	case last < 0:
-		a.seen, rest = []sight{now}, least
+		a.seen = []sight{now}
 	case doneNow:
-		rest = min(waited/firstShare, restSome, foretold(a.seen[last], now))
+		end = foretold(a.seen[last], now)
+		rest = min(now.at.Sub(a.begun)/firstShare, restSome, end)
 		a.before, a.seen, a.calmed = a.seen[last], []sight{now}, false
 	case a.seen[last].missing <= now.missing: // other news
 		a.seen[last], rest = now, 2*a.rest
 	case a.calm(now, least): // of the pace after it nothing is known
-		a.before, a.seen, a.calmed, rest = a.seen[last], []sight{now}, true, least
+		a.before, a.seen, a.calmed = a.seen[last], []sight{now}, true
 	default:
 		a.seen = append(a.seen, now)
 		far := spanMost * now.at.Sub(a.seen[0].at)
 		if !a.calmed {
 			far = max(far, foretold(a.before, now))
 		}
-		rest = min(foretold(a.newest(), now), far)
+		end = min(foretold(a.newest(), now), far)
+		rest = end
 	}
+	rest = max(least, rest, min(a.much, end))
 	ahead := time.Duration(max(0, a.missing-1))
-	return min(max(least, rest), a.most, restFew*ahead*ahead)
+	return min(rest, a.most, restFew*ahead*ahead)
 }
 
 // newest returns the sight since which the newest of those came who tell the pace: a

@@ -1,6 +1,7 @@
 package coordinator_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,6 +135,54 @@ func TestOfAPaceThatIsHardlyKnownLittleIsForetold(t *testing.T) {
 		pass(6 * time.Second)
 		done(w, view, all[2:26]...)
 		wantLook(t, o, "four a second", 5122610*time.Microsecond, 9600*time.Millisecond)
+	})
+}
+
+// A thousand members that look at all their records every other second would read
+// some hundred MB a second: between such looks they look at the hot params alone, from when all
+// should be there, and who waits for one alone waits for hints.
+func TestOfAThousandMembersMostLooksAreAtTheHotParams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := members(1000)
+		w := seeded(t, profile.Seed{Leaders: 1, Members: all})
+		w.put(profile.At("site/notes"), strings.Repeat("x", 200_000))
+		view := profile.NewView(w.Document())
+		o := coordinator.NewOutlook(view, all[0])
+		defer o.Await(profile.BarrierComplete, w.nth(1))()
+		o.Due()
+		want := func(when string, due time.Duration, hot bool) {
+			t.Helper()
+			wantLook(t, o, when, due, o.Hold())
+			if o.Hot() != hot {
+				t.Errorf("%s: the hot params are enough: %v, want %v", when, !hot, hot)
+			}
+		}
+		look := func() {
+			_, n := view.Latest()
+			view.PutParams(w.Document().Params, profile.HotParams(), n)
+		}
+		pass(10 * time.Second)
+		done(w, view, all[:250]...)
+		d, size := w.Document(), 0
+		for _, value := range d.Params {
+			size += len(value)
+		}
+		much := time.Duration(1000 * float64(size) / 100e6 * float64(time.Second)).Truncate(time.Microsecond)
+		if much < 2*time.Second || much > 8*time.Second {
+			t.Fatalf("%d bytes of params say %s, expected some seconds", size, much)
+		}
+		want("the own machine is done, the others need half a minute", much, true)
+		pass(much + time.Millisecond)
+		want("the time for a whole look has come", -time.Millisecond, false)
+		done(w, view, all[250:990]...)
+		want("ten are missing, who may come at any moment", 2*time.Second, true)
+		pass(2 * time.Second)
+		look()
+		want("no verdict yet", 2*time.Second, true)
+		done(w, view, all[990:999]...)
+		want("one is missing", 0, true)
+		pass(time.Hour)
+		want("still", 0, true)
 	})
 }
 
