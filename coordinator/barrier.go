@@ -24,8 +24,8 @@ func Count(d *profile.Document, name string, round int, b profile.Barrier) (Tall
 	return t, err
 }
 
-// count is Count, with the records that it counted, and whom.
-func count(d *profile.Document, name string, round int, b profile.Barrier) (Tally, map[string]profile.Record, crowd, error) {
+// count is Count, with the marks that it counted, and whom.
+func count(d *profile.Document, name string, round int, b profile.Barrier) (Tally, map[string]profile.Mark, crowd, error) {
 	who, err := awaited(d, b.Criteria)
 	if err != nil {
 		return Tally{}, nil, who, err
@@ -34,20 +34,20 @@ func count(d *profile.Document, name string, round int, b profile.Barrier) (Tall
 	if expected, err := d.Expected(); err != nil || passed && len(expected.Members) == 0 {
 		return Tally{}, nil, who, cmp.Or(err, errNobody) // somebody was done, and would be listed
 	}
-	records, err := membersOf(d)
+	marks, err := d.Marks()
 	if err != nil {
 		return Tally{}, nil, who, err
 	}
 	t := Tally{Total: who.total, Settled: who.settled}
 	for _, uuid := range who.uuids {
-		r := records[uuid]
+		m := marks[uuid]
 		result := ""
-		if r.Joined() {
-			result = r.Results[strconv.Itoa(round)]
+		if m.Joined() {
+			result = m.Results[strconv.Itoa(round)]
 		}
 		done := result == profile.Complete
 		if b.Criteria.Of == profile.OfArrival {
-			done = r.Joined() && r.Arrived[name] == b.ID
+			done = m.Joined() && m.Arrived[name] == b.ID
 		}
 		switch {
 		case done:
@@ -61,7 +61,7 @@ func count(d *profile.Document, name string, round int, b profile.Barrier) (Tall
 			t.Missing = append(t.Missing, uuid)
 		}
 	}
-	return t, records, who, nil
+	return t, marks, who, nil
 }
 
 // verdict is what the tally amounts to under the criteria; "" is none yet. late

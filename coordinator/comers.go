@@ -21,7 +21,7 @@ func (w *comers) look(d *profile.Document, out *Outcome) {
 	if err != nil {
 		return
 	}
-	records, err := membersOf(d)
+	marks, err := d.Marks()
 	if err != nil {
 		return
 	}
@@ -39,7 +39,7 @@ func (w *comers) look(d *profile.Document, out *Outcome) {
 		}
 	}
 	for _, uuid := range expected.Members {
-		life := records[uuid].Life
+		life := marks[uuid].Life
 		if was := w.lives[uuid]; was != "" && life != "" && was != life && !slices.Contains(w.renewed, uuid) {
 			w.renewed = append(w.renewed, uuid)
 		}
@@ -47,15 +47,15 @@ func (w *comers) look(d *profile.Document, out *Outcome) {
 			w.lives[uuid] = life
 		}
 	}
-	for _, uuid := range sortedKeys(records) {
-		if records[uuid].Joined() && !listed[uuid] {
-			out.Late = append(out.Late, called(records, uuid))
+	for _, uuid := range sortedKeys(marks) {
+		if marks[uuid].Joined() && !listed[uuid] {
+			out.Late = append(out.Late, called(marks, uuid))
 		}
 	}
 	for _, uuid := range w.renewed {
-		out.Renewed = append(out.Renewed, called(records, uuid))
+		out.Renewed = append(out.Renewed, called(marks, uuid))
 	}
 	for _, uuid := range w.departed {
-		out.Departed = append(out.Departed, called(records, uuid))
+		out.Departed = append(out.Departed, called(marks, uuid))
 	}
 }

@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -390,25 +389,4 @@ func reportRunning(d *profile.Document, uuid string, record profile.Record) (*pr
 		c.Remove(profile.At(profile.ParamMembers, uuid, "results", strconv.Itoa(round.N)))
 	}
 	return c, nil
-}
-
-// membersOf decodes the records that d has, for judging. One that was edited by
-// hand must not hide the others: it counts as not joined.
-func membersOf(d *profile.Document) (map[string]profile.Record, error) {
-	records, err := d.Members()
-	if err == nil {
-		return records, nil
-	}
-	var raw map[string]json.RawMessage
-	if json.Unmarshal(d.Params[profile.ParamMembers], &raw) != nil {
-		return nil, err
-	}
-	records = make(map[string]profile.Record, len(raw))
-	for uuid, text := range raw {
-		var r profile.Record
-		if json.Unmarshal(text, &r) == nil {
-			records[uuid] = r
-		}
-	}
-	return records, nil
 }

@@ -164,14 +164,14 @@ type Standpoint struct {
 // Standing says how far the barrier of this name has come in the state d.
 func Standing(d *profile.Document, name string, round int, barrier profile.Barrier) (Outcome, error) {
 	out := Outcome{Barrier: name, Round: round, RoundID: barrier.ID, Verdict: barrier.Verdict}
-	t, records, _, err := count(d, name, round, barrier)
+	t, marks, _, err := count(d, name, round, barrier)
 	if err != nil {
 		return out, err
 	}
 	names := func(uuids []string) []string {
 		list := make([]string, len(uuids))
 		for i, uuid := range uuids {
-			list[i] = called(records, uuid)
+			list[i] = called(marks, uuid)
 		}
 		return list
 	}
@@ -185,7 +185,7 @@ func Standing(d *profile.Document, name string, round int, barrier profile.Barri
 	out.Missing, out.Failed, out.Stopped = names(missing), names(failed), []string{}
 	out.Waits, out.Late, out.Departed, out.Renewed = []Standpoint{}, []string{}, []string{}, []string{}
 	for i, uuid := range missing {
-		p := standpoint(records[uuid], barrier)
+		p := standpoint(marks[uuid], barrier)
 		p.Name = out.Missing[i]
 		out.Waits = append(out.Waits, p)
 		if p.State == profile.Stopped {
@@ -196,19 +196,19 @@ func Standing(d *profile.Document, name string, round int, barrier profile.Barri
 }
 
 // standpoint says what a member does that is waited for.
-func standpoint(r profile.Record, b profile.Barrier) Standpoint {
+func standpoint(m profile.Mark, b profile.Barrier) Standpoint {
 	switch {
-	case !r.Joined():
+	case !m.Joined():
 		return Standpoint{State: "not joined", Since: b.At}
-	case r.Run.RoundID != b.ID:
+	case m.RunID != b.ID:
 		return Standpoint{State: "no result", Since: b.At}
 	}
-	return Standpoint{State: r.Run.State, Since: r.Run.At}
+	return Standpoint{State: m.State, Since: m.At}
 }
 
 // called returns the name of a member, or its UUID.
-func called(records map[string]profile.Record, uuid string) string {
-	if name := records[uuid].Name; name != "" {
+func called(marks map[string]profile.Mark, uuid string) string {
+	if name := marks[uuid].Name; name != "" {
 		return name
 	}
 	return uuid

@@ -31,8 +31,38 @@ func BenchmarkDecodeAThousandRecords(b *testing.B) {
 	}
 }
 
-// The same of the next state of a view, in which one member has changed.
+// What a barrier looks at in the records of a thousand members, of a document that
+// nobody has looked at yet.
+func BenchmarkMarkAThousandRecords(b *testing.B) {
+	params := large(b)
+	b.SetBytes(int64(len(params[profile.ParamMembers])))
+	b.ReportAllocs()
+	for b.Loop() {
+		d := &profile.Document{Params: params}
+		if marks, err := d.Marks(); err != nil || len(marks) != 1000 {
+			b.Fatal(len(marks), err)
+		}
+	}
+}
+
+// All records of the next state of a view, in which one member has changed.
 func BenchmarkDecodeAThousandRecordsOfWhichOneChanged(b *testing.B) {
+	ofWhichOneChanged(b, func(d *profile.Document) (int, error) {
+		records, err := d.Members()
+		return len(records), err
+	})
+}
+
+// What a barrier looks at in them.
+func BenchmarkMarkAThousandRecordsOfWhichOneChanged(b *testing.B) {
+	ofWhichOneChanged(b, func(d *profile.Document) (int, error) {
+		marks, err := d.Marks()
+		return len(marks), err
+	})
+}
+
+func ofWhichOneChanged(b *testing.B, look func(*profile.Document) (int, error)) {
+	b.Helper()
 	params := large(b)
 	var texts [2]json.RawMessage
 	for i, name := range []string{"node-x001", "node-y001"} {
@@ -44,8 +74,8 @@ func BenchmarkDecodeAThousandRecordsOfWhichOneChanged(b *testing.B) {
 		_, before := view.Latest()
 		view.PutParams(profile.Params{profile.ParamMembers: bytes.Clone(texts[n%2])}, []string{profile.ParamMembers}, before)
 		d, _ := view.Latest()
-		if records, err := d.Members(); err != nil || len(records) != 1000 {
-			b.Fatal(len(records), err)
+		if n, err := look(d); err != nil || n != 1000 {
+			b.Fatal(n, err)
 		}
 	}
 }

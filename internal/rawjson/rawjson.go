@@ -19,6 +19,12 @@ var ErrSyntax = errors.New("not a JSON object")
 // reads all of the object, and may have called fn when it returns ErrSyntax. Of
 // members with the same name encoding/json takes the last.
 func Each(object []byte, fn func(name string, value []byte)) error {
+	return Walk(object, func(name, value []byte) { fn(string(name), value) })
+}
+
+// Walk is Each for who needs few of the names, as one that is part of the text
+// costs nothing.
+func Walk(object []byte, fn func(name, value []byte)) error {
 	i := blanks(object, 0)
 	if i == len(object) || object[i] != '{' {
 		return ErrSyntax
@@ -30,10 +36,13 @@ func Each(object []byte, fn func(name string, value []byte)) error {
 	return nil
 }
 
+// String returns what a value stands for that is a string.
+func String(value []byte) string { return string(unquote(value)) }
+
 // Object returns the members of an object by name.
 func Object(object []byte) (map[string]json.RawMessage, error) {
 	found := map[string]json.RawMessage{}
-	err := Each(object, func(name string, value []byte) { found[name] = value })
+	err := Walk(object, func(name, value []byte) { found[string(name)] = value })
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +77,7 @@ func value(text []byte, i, depth int) int {
 }
 
 // members is an object. fn, unless it is nil, gets each of its members.
-func members(text []byte, i, depth int, fn func(name string, value []byte)) int {
+func members(text []byte, i, depth int, fn func(name, value []byte)) int {
 	i = blanks(text, i+1)
 	if i < len(text) && text[i] == '}' {
 		return i + 1
@@ -235,14 +244,15 @@ func blanks(text []byte, i int) int {
 	return i
 }
 
-// unquote returns what a string, with its quotes, stands for.
-func unquote(text []byte) string {
+// unquote returns what a string, with its quotes, stands for: a part of the text
+// where that says it as it is.
+func unquote(text []byte) []byte {
 	for _, c := range text {
 		if c == '\\' || c >= 0x80 { // encoding/json replaces what is no UTF-8
 			var s string
 			_ = json.Unmarshal(text, &s) // it is a string
-			return s
+			return []byte(s)
 		}
 	}
-	return string(text[1 : len(text)-1])
+	return text[1 : len(text)-1]
 }

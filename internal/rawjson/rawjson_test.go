@@ -39,6 +39,15 @@ func FuzzObject(f *testing.F) {
 		if err == nil && !maps.EqualFunc(got, want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
 			t.Fatalf("%q: got %s, want %s", text, got, want)
 		}
+		for _, value := range got {
+			var want string
+			if value[0] != '"' || json.Unmarshal(value, &want) != nil {
+				continue
+			}
+			if got := rawjson.String(value); got != want {
+				t.Fatalf("%s: got %q, want %q", value, got, want)
+			}
+		}
 	})
 }
 
