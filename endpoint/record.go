@@ -32,6 +32,15 @@ type record struct {
 	checked uint64 // the store's schemas version that the params were checked with
 }
 
+// param returns the value of one of the object's own params as it is stored, nil if
+// there is none.
+func (r *record) param(name string) []byte {
+	if r.tree != nil { // else all of a large profile would be read for one name
+		return r.tree.Lookup(name)
+	}
+	return rawjson.Lookup(r.params, name)
+}
+
 // model returns the complete object as a private Go value.
 func (r *record) model() models.Model {
 	m, err := newModel(r.head.Prefix())

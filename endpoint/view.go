@@ -162,7 +162,7 @@ func (o viewOptions) param(t *tx, rec *record, name string) (json.RawMessage, bo
 		layers = t.layers(rec)
 	}
 	for _, layer := range layers {
-		value := rawjson.Lookup(layer.params, name)
+		value := layer.param(name)
 		if value != nil && o.decode {
 			value = t.plain(layer, name, value)
 		}

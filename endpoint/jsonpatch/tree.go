@@ -65,6 +65,15 @@ func (t *Tree) Changed(before *Tree, fn func(name string, value func() []byte)) 
 	}
 }
 
+// Lookup returns the value of a member, nil if there is none. Do not modify it.
+func (t *Tree) Lookup(name string) []byte {
+	i, there := t.find(name)
+	if !there {
+		return nil
+	}
+	return t.kids[i].Text()
+}
+
 // Pick returns the object of those members whose names are wanted.
 func (t *Tree) Pick(wanted func(name string) bool) []byte {
 	picked := &Tree{apart: true}
