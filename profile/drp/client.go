@@ -221,7 +221,9 @@ func (c *Client) send(ctx context.Context, r request, out any) (*http.Response, 
 // readBody reads an answer, into a buffer that is of its size if that is known.
 func readBody(resp *http.Response) ([]byte, error) {
 	var body bytes.Buffer
-	if size := resp.ContentLength; size > 0 && size <= maxBody {
+	// To HEAD, and with 304, the size is that of a body that does not come.
+	none := resp.Request.Method == http.MethodHead || resp.StatusCode == http.StatusNotModified
+	if size := resp.ContentLength; size > 0 && size <= maxBody && !none {
 		body.Grow(int(size) + bytes.MinRead) // else the end is looked for in a larger buffer
 	}
 	_, err := body.ReadFrom(io.LimitReader(resp.Body, maxBody))

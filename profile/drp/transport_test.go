@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -214,5 +216,28 @@ func TestAnEndpointThatWantsNoRequestsGetsNone(t *testing.T) {
 	}
 	if patches, _ := s.count("PATCH"); patches != 0 {
 		t.Errorf("%d PATCH requests were sent", patches)
+	}
+}
+
+// A HEAD tells how long the body of a GET would be: room for it, of a large profile
+// at every hint, would cost more than the hint.
+func TestAHintOfALargeProfileMakesNoRoomForIt(t *testing.T) {
+	const size = 64 << 20
+	for _, h2 := range []bool{true, false} {
+		s := listen(t, h2, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+			w.Header().Set("ETag", `"1"`)
+		})
+		store := s.client(t).Profile("c1", nil)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		version, err := store.Changed(t.Context(), "", 0)
+		runtime.ReadMemStats(&after)
+		if version != `"1"` || err != nil {
+			t.Fatalf("Changed: %q, %v", version, err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n >= size {
+			t.Errorf("HTTP/2 %v: a hint took %d bytes of memory, the profile has %d", h2, n, size)
+		}
 	}
 }
