@@ -18,7 +18,7 @@ import (
 type Tree struct {
 	name  string  // of the member that it is the value of
 	label []byte  // the name as JSON, and a colon
-	text  []byte  // unless it was taken apart and changed
+	text  []byte  // unless it was taken apart and changed, and is large
 	apart bool    // it is an object, and kids are its members
 	kids  []*Tree // sorted by name
 	size  int     // of label and text, about
@@ -141,12 +141,12 @@ func (t *Tree) with(kid *Tree) *Tree {
 	i, there := t.find(kid.name)
 	if !there {
 		next.kids = slices.Insert(slices.Clone(t.kids), i, kid)
-		return &next
+		return next.written()
 	}
 	next.size -= t.kids[i].size
 	next.kids = slices.Clone(t.kids)
 	next.kids[i] = kid
-	return &next
+	return next.written()
 }
 
 // without returns the tree, which is taken apart, without its member i.
@@ -154,7 +154,20 @@ func (t *Tree) without(i int) *Tree {
 	next := *t
 	next.text, next.size = nil, t.size-t.kids[i].size
 	next.kids = slices.Delete(slices.Clone(t.kids), i, i+1)
-	return &next
+	return next.written()
+}
+
+// smallTree is the most bytes of a tree of which the text is kept.
+const smallTree = 4096
+
+// written returns the changed tree with its text, if that is small: the trees that
+// share it, such as all states of the records until one member changes its own again,
+// are then written with one copy for it.
+func (t *Tree) written() *Tree {
+	if t.size <= smallTree {
+		t.text = t.Text()
+	}
+	return t
 }
 
 // Inside returns the patch of what is at the member of an object, if all of it is
