@@ -58,6 +58,11 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
+// frameSize is the most that the endpoint may send in one frame of HTTP/2. With the
+// nine bytes of its header that makes two TLS records; the usual 16 KiB make a full
+// one and one that is nearly empty, and large answers cost both sides an eighth more.
+const frameSize = 2*(16<<10) - 9
+
 // Client talks to one endpoint. It is safe for concurrent use. All its requests
 // share one HTTP/2 connection, or at most three of HTTP/1.1: two for the long
 // polls of profile and machine, so that a write never waits behind one.
@@ -99,7 +104,7 @@ func New(cfg Config) (*Client, error) {
 		DisableCompression: true,
 		// A connection that died without a word is noticed by pings, and soon: on
 		// new ones a lease of a minute can still be renewed.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: cfg.Timeout},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: cfg.Timeout, MaxReadFrameSize: frameSize},
 	}
 	return &Client{base: base, timeout: cfg.Timeout, metrics: cfg.Metrics, http: &http.Client{
 		Transport: transport,
