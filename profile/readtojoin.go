@@ -20,7 +20,7 @@ func ReadToJoin(ctx context.Context, store Store, name string, state State) (*Do
 	if err != nil {
 		return nil, err
 	}
-	d := &Document{Name: name, Params: params}
+	d := &Document{Name: name, Params: params, memo: newMemo()} // Join looks at the same again
 	if e, err := d.Expected(); err != nil || !slices.Contains(e.Members, state.UUID) {
 		return store.Read(ctx)
 	}

@@ -72,3 +72,24 @@ func TestAHostReadsTheRecordsOnlyToJoinWhereTheyMayBeOtherThanSeeded(t *testing.
 		})
 	}
 }
+
+// The list of a thousand who are expected takes longer to decode than the rest of
+// joining.
+func TestWhatIsReadToJoinIsDecodedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := seeded(t, two()).host("u1")
+		d, err := profile.ReadToJoin(t.Context(), h.store, cluster, h.State())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, _ := profile.NewView(d).Latest()
+		first, err1 := d.Expected()
+		second, err2 := seen.Expected()
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
+		if &first.Members[0] != &second.Members[0] {
+			t.Error("the view decoded the expected members anew")
+		}
+	})
+}

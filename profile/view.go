@@ -27,9 +27,13 @@ type View struct {
 	waiters    int            // who wait for a change
 }
 
-// NewView returns a view that starts with d.
+// NewView returns a view that starts with d, and with what that was decoded to.
 func NewView(d *Document) *View {
-	v := &View{memo: newMemo(), n: 1, wholeN: 1, changed: make(chan struct{}), refreshing: make(chan struct{}, 1), wanted: map[string]int{}}
+	m := d.memo
+	if m == nil {
+		m = newMemo()
+	}
+	v := &View{memo: m, n: 1, wholeN: 1, changed: make(chan struct{}), refreshing: make(chan struct{}, 1), wanted: map[string]int{}}
 	v.doc = v.remembering(d)
 	return v
 }
