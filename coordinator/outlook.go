@@ -39,7 +39,7 @@ func NewOutlook(view *profile.View, uuid string) *Outlook { return &Outlook{view
 // Where all who are awaited would read more than lookRate if they looked so often, which
 // is a Gbit/s, they rest until they do not, and look at the hot params alone meanwhile:
 // when all should be there, and then after a hotShare-th of the time since the last
-// look. Below restMuch that is not worth while.
+// whole look, but hotLeast for each at least. Below restMuch that is not worth while.
 // The own machine is polled every pollOwn, so that there is room for polling the
 // profile, and every restOwn once it is done.
 const (
@@ -53,6 +53,7 @@ const (
 	restMuch     = time.Second
 	lookRate     = 100e6 // bytes a second
 	hotShare     = 4
+	hotLeast     = time.Millisecond
 	pollOwn      = 7 * time.Second
 	restOwn      = time.Minute
 	progressEach = 200 * time.Millisecond
@@ -213,8 +214,8 @@ func (a *awaiting) count(d *profile.Document, uuid string) {
 		a.rest = a.mostOwn
 	case !whole && !due:
 		return // the hot params, which say nothing of who came
-	case !whole && a.hot():
-		a.rest = max(a.least(now), now.Sub(a.read)/hotShare)
+	case !whole && a.much > 0:
+		a.rest = max(hotLeast*time.Duration(a.total), now.Sub(a.read)/hotShare)
 	default:
 		a.rest = a.see(sight{now, a.missing}, ownBefore)
 	}
