@@ -38,7 +38,7 @@ func (w Watch) Run(ctx context.Context) error {
 	run := &watching{Watch: w}
 	holdOff := func() time.Duration {
 		d, _ := w.View.Latest()
-		return HoldOff(d, w.Random)
+		return max(HoldOff(d, w.Random), run.slow)
 	}
 	news := func() <-chan struct{} {
 		_, n := w.View.Latest()
@@ -53,8 +53,9 @@ func (w Watch) Run(ctx context.Context) error {
 // watching is one run of a Watch.
 type watching struct {
 	Watch
-	asked    uint64 // number of the newest whole state after which was asked
-	versions bool   // the endpoint has them
+	asked    uint64        // number of the newest whole state after which was asked
+	versions bool          // the endpoint has them
+	slow     time.Duration // how long looks rest as the last one took its time
 
 	unheard   int       // how many long polls that read failed in a row, though reading worked
 	deafUntil time.Time // they are not tried, because they did not work
@@ -105,8 +106,18 @@ func (w *watching) read(ctx context.Context, version string) error {
 		}
 		return w.await(ctx, known)
 	}
-	return w.View.Refresh(ctx, w.Store, names...)
+	asked := time.Now()
+	err := w.View.Refresh(ctx, w.Store, names...)
+	w.slow = min(slowTimes*time.Since(asked), slowMost)
+	return err
 }
+
+// Between a hint and the look after it lies slowTimes as long as the last look took,
+// slowMost at most: an endpoint that is slow is asked the more rarely.
+const (
+	slowTimes = 4
+	slowMost  = 10 * time.Second
+)
 
 // await reads what is newer than the version known as soon as there is such a
 // thing: where the next news is worth a look, a hint would be one request too many.

@@ -3,6 +3,7 @@ package profile_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -202,5 +203,44 @@ func TestWhereLongPollsThatReadDoNotWaitHintsAreAskedFor(t *testing.T) {
 		w.stir()
 		time.Sleep(10 * time.Second)
 		w.wantCalls(t, "they do not wait", "Changed", "ReadParams", "ReadChanged", "ReadChanged", "Changed")
+	})
+}
+
+func TestAnEndpointThatIsSlowIsAskedTheMoreRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		params, err := profile.Seed{Profile: cluster, Members: []string{"u1"}, Leaders: 1}.Params()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := memory.New(cluster, params)
+		var reads atomic.Int64
+		var takes atomic.Int64 // what a read takes, as a time.Duration
+		store := p.Store(func(c memory.Call) memory.Fault {
+			if c.Method != "ReadParams" {
+				return memory.Fault{}
+			}
+			reads.Add(1)
+			return memory.Fault{Delay: time.Duration(takes.Load())}
+		})
+		ctx, stop := context.WithCancelCause(t.Context())
+		var ended sync.WaitGroup
+		ended.Go(func() { profile.Watch{Store: store, View: profile.NewView(p.Document())}.Run(ctx) })
+		minute := func(take time.Duration) int64 {
+			takes.Store(int64(take))
+			before := reads.Load()
+			for n := range 600 {
+				params := p.Document().Params
+				params["k"] = fmt.Append(nil, n)
+				p.Replace(params)
+				time.Sleep(100 * time.Millisecond)
+			}
+			return reads.Load() - before
+		}
+		quick, slow, again := minute(0), minute(time.Second), minute(0)
+		if slow > 60/(1+4)+1 || slow < 60/(1+4)-1 || quick < 10*slow || again < quick-100 {
+			t.Errorf("looks in a minute: %d at an endpoint that is quick, %d when a look takes a second, %d when it is quick again; want about 12 when slow", quick, slow, again)
+		}
+		stop(errors.New("end of the test"))
+		ended.Wait()
 	})
 }
