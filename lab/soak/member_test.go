@@ -40,17 +40,24 @@ type member struct {
 	ended  chan struct{}
 }
 
-// add makes a machine with a home and tokens; its agent is not started.
+// add makes a machine with a home and tokens; its agent is not started. If the endpoint
+// is away for a moment the machine may be there all the same: another try makes one of
+// another name.
 func (s *soak) add(ctx context.Context, name string) (*member, error) {
-	made, err := s.operator.AddMachine(ctx, name, "", []string{profileName}, nil)
+	m := &member{s: s, name: name}
+	err := insist(ctx, func() error {
+		made, err := s.operator.AddMachine(ctx, m.name, "", []string{profileName}, nil)
+		if err != nil {
+			m.name += "b"
+			return err
+		}
+		m.uuid, m.home = made.UUID, filepath.Join(s.dir, m.name)
+		return os.Mkdir(m.home, 0o700)
+	})
 	if err != nil {
 		return nil, err
 	}
-	m := &member{s: s, uuid: made.UUID, name: name, home: filepath.Join(s.dir, name)}
-	if err := os.Mkdir(m.home, 0o700); err != nil {
-		return nil, err
-	}
-	return m, m.newTokens(ctx)
+	return m, insist(ctx, func() error { return m.newTokens(ctx) })
 }
 
 func (m *member) at(file string) string { return filepath.Join(m.home, file) }
