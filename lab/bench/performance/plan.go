@@ -30,7 +30,7 @@ type plan struct {
 }
 
 var usual = plan{
-	small: 10, middle: 100, large: 1000, leaders: 3, ttl: "15s", within: 10 * time.Second, settle: 20 * time.Second, idle: 2 * time.Minute, hot: hot,
+	small: 10, middle: 100, large: 1000, leaders: 3, ttl: "15s", within: 10 * time.Second, settle: 2 * time.Minute, idle: 2 * time.Minute, hot: hot,
 }
 
 // compats are the kinds of endpoints: the present one, and the last public server.
