@@ -241,8 +241,12 @@ func TestInstallOnARealHost(t *testing.T) {
 	h.sh(install + " --ca-file /root/ca.pem; grep -q ca_file /etc/muster/muster.yaml; ! grep fingerprint /etc/muster/muster.yaml")
 	h.well()
 
-	// A package over it.
-	h.sh("dpkg --force-confold --install /packages/*.deb")
+	// A package over it refuses to be installed; one that is there all the same stays.
+	if out, err := h.try("dpkg --force-confold --install /packages/*.deb 2>&1"); err == nil || !strings.Contains(out, "run `/usr/local/bin/muster uninstall`") {
+		t.Errorf("over muster install the package says: %v\n%s", err, out)
+	}
+	h.well()
+	h.sh("mv /usr/local/bin/muster /root/aside; dpkg --force-confold --install /packages/*.deb; mv /root/aside /usr/local/bin/muster")
 	if out := h.sh("/root/program uninstall --purge"); !strings.Contains(out, "the package stays") {
 		t.Errorf("under a package uninstall said:\n%s", out)
 	}
