@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"muster/internal/backoff"
 	"muster/lab"
 	"muster/profile"
 )
@@ -80,7 +81,7 @@ func (s *stage) finish(ctx context.Context, tasks []*lab.Task) (time.Time, error
 	for _, task := range tasks {
 		at := time.Duration(r.Float64() * float64(s.cfg.Within))
 		g.Go(func() error {
-			if err := sleep(ctx, at); err != nil {
+			if err := backoff.Sleep(ctx, at); err != nil {
 				return err
 			}
 			return task.Finish(ctx)

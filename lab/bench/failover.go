@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"muster/internal/backoff"
 	"muster/profile"
 )
 
@@ -126,7 +127,7 @@ func (s *stage) awaitHeir(ctx context.Context, number string, epoch int64) (look
 		if now := slots[profile.Leader][number]; !now.Free() && now.Epoch != epoch {
 			return looks, nil
 		}
-		if err := sleep(ctx, 2*looksLeast); err != nil {
+		if err := backoff.Sleep(ctx, 2*looksLeast); err != nil {
 			return looks, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"muster/agent"
 	"muster/coordinator"
+	"muster/internal/backoff"
 	"muster/lab"
 )
 
@@ -55,7 +56,7 @@ func (p *process) join(ctx context.Context) (err error) {
 			return p.proc.Fault()
 		default:
 		}
-		if err := sleep(ctx, looksLeast/5); err != nil {
+		if err := backoff.Sleep(ctx, looksLeast/5); err != nil {
 			return err
 		}
 	}
@@ -96,7 +97,7 @@ func (p *process) sees(ctx context.Context, leaders int) error {
 		if now.joined == p.members && held(d) >= leaders {
 			return nil
 		}
-		if err := sleep(ctx, first.next(now, p.members)); err != nil {
+		if err := backoff.Sleep(ctx, first.next(now, p.members)); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"muster/internal/backoff"
 )
 
 // Run forms a cluster, measures it and takes it down again. ctx ends it early,
@@ -85,7 +87,7 @@ func (s *stage) idle(ctx context.Context, res *Result) error {
 		return err
 	}
 	s.cfg.Say("watching for %s", s.cfg.For)
-	if err := sleep(ctx, s.cfg.For); err != nil {
+	if err := backoff.Sleep(ctx, s.cfg.For); err != nil {
 		return err
 	}
 	after, err := s.read(ctx)
@@ -103,5 +105,5 @@ func (s *stage) settle(ctx context.Context) error {
 		return err
 	}
 	s.cfg.Say("formed; settling for %s", s.cfg.Settle)
-	return sleep(ctx, s.cfg.Settle)
+	return backoff.Sleep(ctx, s.cfg.Settle)
 }

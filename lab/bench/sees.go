@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"muster/internal/backoff"
 	"muster/profile"
 )
 
@@ -64,7 +65,7 @@ func (m *member) sees(ctx context.Context, leaders int) error {
 	d, n := m.view.Latest()
 	before := m.seen
 	for now := sightingOf(d, members); now.joined < members; before, now = now, sightingOf(d, members) {
-		if err := sleep(ctx, before.next(now, members)); err != nil {
+		if err := backoff.Sleep(ctx, before.next(now, members)); err != nil {
 			return err
 		}
 		if _, _, err := m.view.Wait(ctx, n); err != nil {

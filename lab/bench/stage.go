@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"muster/facts"
+	"muster/internal/backoff"
 	"muster/lab"
 	"muster/profile"
 	"muster/profile/drp"
@@ -203,7 +204,7 @@ func (s *stage) awaitFormed(ctx context.Context) error {
 		if sightingOf(d, s.cfg.Members).joined == s.cfg.Members && held(d) >= s.cfg.Leaders {
 			return nil
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := backoff.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -220,16 +221,4 @@ func (s *stage) profileBytes(ctx context.Context) (int64, error) {
 		size += len(name) + len(raw)
 	}
 	return int64(size), nil
-}
-
-// sleep waits, or returns why ctx ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/backoff"
 	"muster/profile"
 )
 
@@ -23,7 +24,7 @@ var disturbances = []disturbance{
 	{"drop", 0.3, func(_ context.Context, _ *soak, m *member) error { m.line.drop(false); return nil }},
 	{"partition", 0.2, func(ctx context.Context, s *soak, m *member) error {
 		m.line.drop(true)
-		_ = pause(ctx, s.draw(100*time.Millisecond, 12*time.Second))
+		_ = backoff.Sleep(ctx, s.draw(100*time.Millisecond, 12*time.Second))
 		m.line.mend()
 		return nil
 	}},
@@ -31,7 +32,7 @@ var disturbances = []disturbance{
 		if err := s.served.Control.ExpireTokens(ctx, "machine:"+m.name); err != nil {
 			return err
 		}
-		_ = pause(ctx, s.draw(0, 3*time.Second))
+		_ = backoff.Sleep(ctx, s.draw(0, 3*time.Second))
 		return insist(context.WithoutCancel(ctx), func() error { return m.newTokens(context.WithoutCancel(ctx)) })
 	}},
 }
@@ -39,7 +40,7 @@ var disturbances = []disturbance{
 // again ends an agent, and starts it again after a while.
 func (s *soak) again(ctx context.Context, m *member, why error) error {
 	m.stop(why)
-	_ = pause(ctx, s.draw(0, 4*time.Second))
+	_ = backoff.Sleep(ctx, s.draw(0, 4*time.Second))
 	return m.start(s.t.Context())
 }
 
@@ -56,7 +57,7 @@ func (s *soak) churn(ctx context.Context) {
 	defer work.Wait()
 	most := make(chan struct{}, max(1, *flagMembers/10))
 	rest := time.Minute / time.Duration(2**flagMembers) // each twice a minute
-	for pause(ctx, s.draw(rest/2, 3*rest/2)) == nil {
+	for backoff.Sleep(ctx, s.draw(rest/2, 3*rest/2)) == nil {
 		if s.chance() < float64(rest)/float64(restartEvery) {
 			s.count("endpoint restarts")
 			if err := s.served.Control.Restart(ctx, s.draw(0, 2*time.Second)); err != nil && ctx.Err() == nil {

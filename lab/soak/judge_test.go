@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/backoff"
 	"muster/internal/boottime"
 	"muster/profile"
 )
@@ -80,7 +81,7 @@ func (j *judge) watch(ctx context.Context, s *soak) {
 			}
 			j.looks++
 		} // else the endpoint restarts
-		_ = pause(ctx, s.draw(50*time.Millisecond, 350*time.Millisecond))
+		_ = backoff.Sleep(ctx, s.draw(50*time.Millisecond, 350*time.Millisecond))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"muster/agent"
+	"muster/internal/backoff"
 	"muster/profile"
 	"muster/profile/drp"
 )
@@ -143,7 +144,7 @@ func (m *member) dial(ctx context.Context) (*agent.Client, error) {
 			return nil, fmt.Errorf("the agent of %s ended before it joined", m.name)
 		default:
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := backoff.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
@@ -167,7 +168,7 @@ func (m *member) commands(ctx context.Context) {
 		if m.leads {
 			m.lead(ctx, client)
 		}
-		_ = pause(ctx, 100*time.Millisecond)
+		_ = backoff.Sleep(ctx, 100*time.Millisecond)
 	}
 }
 
@@ -224,17 +225,5 @@ func (m *member) lead(ctx context.Context, client *agent.Client) {
 		case said.Ended != "":
 			done()
 		}
-	}
-}
-
-// pause sleeps, or returns why ctx ended.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

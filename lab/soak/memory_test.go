@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"muster/internal/backoff"
 )
 
 // sample is what the process had in use after a collection.
@@ -28,7 +30,7 @@ func sampleMemory(ctx context.Context, every time.Duration) (list []sample) {
 		runtime.GC()
 		runtime.ReadMemStats(&m)
 		list = append(list, sample{time.Since(begun).Seconds(), float64(m.HeapInuse)})
-		if pause(ctx, every) != nil {
+		if backoff.Sleep(ctx, every) != nil {
 			return list
 		}
 	}

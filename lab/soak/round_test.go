@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"muster/agent"
+	"muster/internal/backoff"
 	"muster/profile"
 )
 
@@ -104,7 +105,7 @@ func (s *soak) runAll(ctx context.Context, members []*member, round int) (seen m
 				seen[m] = true
 			}
 		}
-		err = pause(ctx, 50*time.Millisecond)
+		err = backoff.Sleep(ctx, 50*time.Millisecond)
 	}
 	if err != nil {
 		return seen, err
@@ -122,7 +123,7 @@ func (s *soak) verdict(ctx context.Context, round int, seen map[*member]bool) er
 	for begun := time.Now(); time.Since(begun) < verdictBy; {
 		d, err := s.store.Read(ctx)
 		if err != nil {
-			_ = pause(ctx, 200*time.Millisecond)
+			_ = backoff.Sleep(ctx, 200*time.Millisecond)
 			continue
 		}
 		b, _, err := d.Barrier(profile.BarrierComplete, round)
@@ -147,7 +148,7 @@ func (s *soak) verdict(ctx context.Context, round int, seen map[*member]bool) er
 			maps.Copy(seen, more)
 			last = time.Now()
 		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := backoff.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -181,7 +182,7 @@ func (s *soak) missing(d *profile.Document, round int) ([]*member, error) {
 // meet waits at the barrier through an agent, which may end meanwhile. What it says
 // is what is recorded.
 func (s *soak) meet(ctx context.Context, m *member, round int) {
-	for pause(ctx, 50*time.Millisecond) == nil {
+	for backoff.Sleep(ctx, 50*time.Millisecond) == nil {
 		client := m.local()
 		if client == nil {
 			continue
@@ -202,7 +203,7 @@ func (s *soak) meet(ctx context.Context, m *member, round int) {
 func (s *soak) turn(ctx context.Context, m *member) {
 	most := 1 << 20
 	spec := profile.RollingSpec{Name: rolling, AtOnce: fmt.Sprint(atOnce), MaxFailures: &most}
-	for pause(ctx, 50*time.Millisecond) == nil {
+	for backoff.Sleep(ctx, 50*time.Millisecond) == nil {
 		client := m.local()
 		if client == nil {
 			continue
@@ -217,7 +218,7 @@ func (s *soak) turn(ctx context.Context, m *member) {
 		if now := s.seats.enter(); now > atOnce {
 			s.fail("%d members run the rolling step, want %d at most", now, atOnce)
 		}
-		_ = pause(ctx, s.draw(0, 50*time.Millisecond))
+		_ = backoff.Sleep(ctx, s.draw(0, 50*time.Millisecond))
 		s.seats.leave()
 		if client.EndRoll(ctx, rolling, turn.Round, 0) == nil {
 			return

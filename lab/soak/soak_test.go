@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"muster/endpoint"
+	"muster/internal/backoff"
 	"muster/internal/leaktest"
 	"muster/lab"
 	"muster/profile"
@@ -243,7 +244,7 @@ func insist(ctx context.Context, do func() error) error {
 		if err = do(); err == nil || ctx.Err() != nil {
 			break
 		}
-		if pause(ctx, 200*time.Millisecond) != nil {
+		if backoff.Sleep(ctx, 200*time.Millisecond) != nil {
 			break
 		}
 	}
